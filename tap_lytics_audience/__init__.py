@@ -1,0 +1,1 @@
+"""Lytics audience members and who entered or left, as a Singer tap."""
