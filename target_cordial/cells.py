@@ -1,0 +1,246 @@
+"""Cells of an import file: a record's value as a Cordial attribute's type wants it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import functools
+import re
+import typing as t
+from dataclasses import dataclass
+
+import msgspec
+
+from target_cordial.errors import UserError
+
+MAX_STRING_CHARACTERS = 128
+"""Where an attribute says nothing else (Cordial Swagger v2: contact attribute validators)."""
+MAX_ARRAY_ITEMS = 25
+GEO_PARTS = frozenset(
+    {
+        "street_address",
+        "street_address2",
+        "city",
+        "state",
+        "postal_code",
+        "country",
+        "countryISO",
+        "tz",
+        "loc.lat",
+        "loc.lon",
+    }
+)
+"""Cordial support: contact attributes, geo."""
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DATE = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)"
+    r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?P<fraction>\.\d{1,9})?(?P<offset>Z|z|[+-]\d\d:?\d\d)?)?"
+)
+_MAX_OFFSET_HOURS = 15
+_MAX_OFFSET_MINUTES = 60
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
+
+
+class CellError(ValueError):
+    """A value does not fit its attribute; the text is the reason, without the value."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A contact attribute of the account (Cordial Swagger v2: contact attribute).
+
+    Attributes:
+        key: Its key; case counts.
+        type: string, number, date, geo or array.
+        required: Whether each contact must have it.
+        min: Least length of a string, or least number.
+        max: Greatest length of a string, or greatest number.
+        max_items: Most items of an array.
+    """
+
+    key: str
+    type: str
+    required: bool = False
+    min: decimal.Decimal | None = None
+    max: decimal.Decimal | None = None
+    max_items: int = MAX_ARRAY_ITEMS
+
+    @classmethod
+    def from_reply(cls, reply: dict[str, t.Any]) -> Attribute:
+        """Read an attribute from Cordial's answer.
+
+        Args:
+            reply: One attribute.
+
+        Returns:
+            The attribute.
+        """
+        validators = _mapping(reply.get("validators"))
+        options = _mapping(reply.get("options"))
+        max_items = _limit(options.get("maxitems"))
+        return cls(
+            key=str(reply["key"]),
+            type=str(reply.get("type", "string")).lower(),
+            required=validators.get("required") in (True, 1, "1", "true"),
+            min=_limit(validators.get("min")),
+            max=_limit(validators.get("max")),
+            max_items=MAX_ARRAY_ITEMS if max_items is None else int(max_items),
+        )
+
+
+def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], str]:
+    """How values become cells of one column.
+
+    Args:
+        attribute: The attribute.
+        part: The part of a geo attribute, such as `city`.
+
+    Returns:
+        Takes a value as JSON has it, never null, and returns its cell; raises `CellError` if it does not fit.
+
+    Raises:
+        UserError: If attribute and part do not go together.
+    """
+    if attribute.type == "geo":
+        if part not in GEO_PARTS:
+            msg = (
+                f"The attribute {attribute.key!r} is a geo attribute: map a field to one of its parts in field_mapping, such as "
+                f"{attribute.key}.city (parts: {', '.join(sorted(GEO_PARTS))})."
+            )
+            raise UserError(msg)
+        if part in {"loc.lat", "loc.lon"}:
+            return functools.partial(_number, attribute)
+        return functools.partial(_string, None, MAX_STRING_CHARACTERS)
+    if part is not None:
+        msg = f"The attribute {attribute.key!r} is a {attribute.type}, which has no part {part!r}: correct field_mapping."
+        raise UserError(msg)
+    if attribute.type == "number":
+        return functools.partial(_number, attribute)
+    if attribute.type == "date":
+        return _date
+    longest = MAX_STRING_CHARACTERS if attribute.max is None else int(attribute.max)
+    if attribute.type == "array":
+        return functools.partial(_array, attribute.max_items, longest)
+    return functools.partial(_string, attribute.min, longest)
+
+
+def _string(shortest: decimal.Decimal | None, longest: int, value: object) -> str:
+    text = value if type(value) is str else _text(value)
+    if len(text) > longest:
+        reason = f"longer than {longest} characters"
+        raise CellError(reason)
+    if shortest is not None and len(text) < shortest:
+        reason = f"shorter than {shortest} characters"
+        raise CellError(reason)
+    # Most text is printable, which is quick to see; what is not may still be a line break.
+    return text if text.isprintable() else _writable(text)
+
+
+def _writable(text: str) -> str:
+    if "\x00" in text or not _is_unicode(text):
+        reason = "holds a character that no text file can hold"
+        raise CellError(reason)
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (float, decimal.Decimal)):
+        return _finite(value)
+    if isinstance(value, (dt.datetime, dt.date)):
+        return value.isoformat()
+    # Text itself, if it is of a subclass; a number's own digits; JSON for lists and objects.
+    return str(value) if isinstance(value, (str, int)) else _encode(value).decode()
+
+
+def _finite(value: float | decimal.Decimal) -> str:
+    number = decimal.Decimal(repr(value)) if isinstance(value, float) else value
+    if not number.is_finite():
+        reason = "not a finite number"
+        raise CellError(reason)
+    return str(number)
+
+
+def _number(attribute: Attribute, value: object) -> str:
+    if type(value) is int:
+        text = str(value)
+    elif isinstance(value, bool):
+        text = "1" if value else "0"
+    elif isinstance(value, str):
+        text = value.strip()
+        if not _NUMBER.fullmatch(text):
+            reason = "not a number"
+            raise CellError(reason)
+    elif isinstance(value, (float, decimal.Decimal)):
+        text = _finite(value)
+    else:
+        reason = "not a number"
+        raise CellError(reason)
+    if attribute.min is not None or attribute.max is not None:
+        _check_range(attribute, decimal.Decimal(text))
+    return text
+
+
+def _check_range(attribute: Attribute, number: decimal.Decimal) -> None:
+    if attribute.min is not None and number < attribute.min:
+        reason = f"less than {attribute.min}"
+        raise CellError(reason)
+    if attribute.max is not None and number > attribute.max:
+        reason = f"more than {attribute.max}"
+        raise CellError(reason)
+
+
+def _date(value: object) -> str:
+    """ISO 8601 with the source's own digits, to the nanosecond (Cordial support: dates are ISO 8601)."""
+    text = (
+        value.strip() if isinstance(value, str) else value.isoformat() if isinstance(value, dt.date) else ""
+    )
+    found = _DATE.fullmatch(text)
+    if found is None or not _is_in_calendar(found):
+        reason = "not a date in ISO 8601"
+        raise CellError(reason)
+    return text.replace(" ", "T")
+
+
+def _is_in_calendar(found: re.Match[str]) -> bool:
+    try:
+        dt.date.fromisoformat(found["date"])
+        if found["time"] is not None:
+            dt.time.fromisoformat(found["time"])
+    except ValueError:
+        return False
+    offset = (found["offset"] or "Z")[1:].replace(":", "")
+    return not offset or (int(offset[:2]) < _MAX_OFFSET_HOURS and int(offset[2:]) < _MAX_OFFSET_MINUTES)
+
+
+def _array(most: int, longest: int, value: object) -> str:
+    """JSON array text: how Cordial wants an array in a cell is not documented."""
+    items = value if isinstance(value, list) else [value]
+    if len(items) > most:
+        reason = f"more than {most} items"
+        raise CellError(reason)
+    if any(item is None or isinstance(item, (list, dict)) for item in items):
+        reason = "an item is not a plain value"
+        raise CellError(reason)
+    return _encode([_string(None, longest, item) for item in items]).decode()
+
+
+def _limit(value: object) -> decimal.Decimal | None:
+    """A limit, which some accounts give as text; blank for none."""
+    if isinstance(value, bool) or value is None or not _NUMBER.fullmatch(str(value).strip()):
+        return None
+    return decimal.Decimal(str(value).strip())
+
+
+def _mapping(value: object) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}

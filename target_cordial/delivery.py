@@ -1,0 +1,424 @@
+"""From open rows to acknowledged states: closes batches into files, imports them side by side, and writes states."""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import shutil
+import sys
+import threading
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+import msgspec
+
+from target_cordial.batch import write_csv
+from target_cordial.errors import UserError, described
+from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_cordial.batch import Batch, Cells
+    from target_cordial.cordial import ContactList, Cordial
+    from target_cordial.imports import Importer
+    from target_cordial.order import ImportFile
+    from target_cordial.outbox import Outbox
+    from target_cordial.rejects import Rejects
+    from target_cordial.settings import Settings
+    from target_cordial.signals import StopSignal
+
+ALWAYS_PASS = 100
+"""So many exits or rejects pass whatever the percentage: a small list moves by much."""
+
+logger = logging.getLogger("target-cordial")
+
+
+@dataclass
+class Totals:
+    """What a run did.
+
+    Attributes:
+        enters: Those that join or update.
+        exits: Those that leave.
+        ignored_exits: Exits passed over because of `list_action`.
+        rows: Rows imported.
+        imports: Imports done.
+        rejected: Rows that Cordial rejected.
+    """
+
+    enters: int = 0
+    exits: int = 0
+    ignored_exits: int = 0
+    rows: int = 0
+    imports: int = 0
+    rejected: int = 0
+
+
+@dataclass
+class Delivery:
+    """Drives the outbox: everything that the run sends to Cordial goes through here.
+
+    The thread that reads the input calls it; imports run in threads of their own, and each acknowledges what its
+    end makes true.
+
+    Attributes:
+        outbox: What is on its way.
+        rejects: Records that cannot be sent.
+        settings: How to send.
+        folder: For import files before their upload; only the owner may enter it.
+        signal: Tells when a wait may be broken off.
+        header: Column names of enter files; known from the first record on.
+        totals: What was done so far.
+        records: The position: how many records were read.
+    """
+
+    outbox: Outbox
+    rejects: Rejects
+    settings: Settings
+    folder: Path
+    signal: StopSignal
+    header: list[str] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+    records: int = 0
+
+    def __post_init__(self) -> None:
+        """Everything below is shared with the import threads under one lock."""
+        self._changed = threading.Condition()
+        self._importer: Importer | None = None
+        self._failure: UserError | None = None
+        self._due_at = math.inf
+        self._is_over = False
+        self._gate_is_closed = False
+
+    def start(self, importer: Importer) -> None:
+        """Begin to import.
+
+        Args:
+            importer: For each file.
+        """
+        self._importer = importer
+        for number in range(self.settings.max_concurrent_imports):
+            threading.Thread(
+                target=self._work, args=(importer,), name=f"import-{number}", daemon=True
+            ).start()
+
+    def enter(self, target_list: ContactList | None, key: str, cells: Cells) -> None:
+        """Send a contact's row; the batch goes out when it is full.
+
+        Args:
+            target_list: The list to join; None for the contact alone.
+            key: The contact.
+            cells: Its row.
+
+        Raises:
+            UserError: If an earlier import failed.
+        """
+        with self._changed:
+            batch = self.outbox.enter(target_list, key, cells, position=self.records, now=time.monotonic())
+        self.totals.enters += 1
+        self._due_at = min(self._due_at, batch.opened_at + self.settings.batch_wait_seconds)
+        if len(batch.rows) >= self.settings.batch_size_rows:
+            self._send(batch)
+
+    def exit(self, target_list: ContactList, key: str) -> None:
+        """Hold a contact's exit until the input ends.
+
+        Args:
+            target_list: The list to leave.
+            key: The contact.
+        """
+        with self._changed:
+            self.outbox.exit(target_list, key, position=self.records)
+        self.totals.exits += 1
+
+    def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None = None) -> None:
+        """Report a record that cannot be sent.
+
+        Args:
+            stream: Its stream.
+            record: The record.
+            reason: Why, without the value.
+            field: The field to blame, if it is one.
+
+        Raises:
+            UserError: If the report cannot be written.
+        """
+        with self._changed:
+            self.rejects.add(stream, record, reason, field)
+
+    def state(self, state: dict[str, t.Any]) -> None:
+        """Acknowledge a state as soon as all that precedes it is in Cordial.
+
+        Args:
+            state: The STATE message's value.
+
+        Raises:
+            UserError: If too much was rejected.
+        """
+        with self._changed:
+            self.outbox.add_state(state, position=self.records)
+            self._acknowledge()
+        self._raise_failure()
+
+    def hold(self) -> None:
+        """Acknowledge nothing from here on, until `release`."""
+        with self._changed:
+            self.outbox.hold(self.records)
+
+    def release(self) -> None:
+        """End every `hold`."""
+        with self._changed:
+            self.outbox.release()
+            self._acknowledge()
+
+    def tick(self) -> None:
+        """Send the batches that have waited long enough.
+
+        Raises:
+            UserError: If an earlier import failed.
+        """
+        self._raise_failure()
+        now = time.monotonic()
+        if now < self._due_at:
+            return
+        wait = self.settings.batch_wait_seconds
+        for batch in self.outbox.open_batches():
+            if batch.opened_at + wait <= now:
+                self._send(batch)
+        self._due_at = min((batch.opened_at + wait for batch in self.outbox.open_batches()), default=math.inf)
+
+    def finish_enters(self) -> None:
+        """Send all open batches and wait until everything on its way is in Cordial.
+
+        Raises:
+            UserError: If an import failed.
+        """
+        for batch in self.outbox.open_batches():
+            self._send(batch)
+        self._wait(lambda: not self.outbox.order.files())
+
+    def finish_exits(self, cordial: Cordial) -> None:
+        """Send the exits: of each list all or none.
+
+        Args:
+            cordial: For the lists' sizes.
+
+        Raises:
+            UserError: If an import failed, or a list's exits are too many to send unasked.
+        """
+        held_back: list[str] = []
+        for target_list, exits in self.outbox.held_exits.counts().items():
+            size = cordial.list_size(target_list.id)
+            if exits > ALWAYS_PASS and exits * 100 > self.settings.max_removal_percent * size:
+                held_back.append(f"{exits} of the {size} contacts on list {target_list.name!r}")
+            else:
+                self._send_exits(target_list)
+        self._wait(lambda: not self.outbox.order.files())
+        if held_back:
+            msg = (
+                f"The run would remove {' and '.join(held_back)}, more than max_removal_percent ({self.settings.max_removal_percent:g} %) "
+                "allows, so none of these exits was sent or acknowledged: if they are right, run once with "
+                "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100."
+            )
+            raise UserError(msg)
+
+    def drain(self) -> None:
+        """Register nothing more, and let what is registered come to its end, so that it need not go again."""
+        self._stop_registering()
+        with self._changed, self.signal.interruptible():
+            self._changed.wait_for(lambda: not self.outbox.order.under_way)
+
+    def log_summary(self) -> None:
+        """Say what the run did."""
+        totals = self.totals
+        logger.info(
+            "%s%d records read: %d enters, %d exits (%d more passed over), %d rejected here and %d by Cordial; %d rows in %d imports.",
+            "Plan: " if self.settings.plan_only else "",
+            self.records,
+            totals.enters,
+            totals.exits,
+            totals.ignored_exits,
+            self.rejects.count,
+            totals.rejected,
+            totals.rows,
+            totals.imports,
+        )
+
+    def stop(self, wait_seconds: float) -> None:
+        """Register nothing more, and give what is registered some time to end; write no state from then on.
+
+        Args:
+            wait_seconds: The most time to give.
+        """
+        self._stop_registering()
+        with self._changed:
+            self._changed.wait_for(lambda: not self.outbox.order.under_way, timeout=wait_seconds)
+            self._is_over = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Leave nothing on this machine."""
+        self.stop(0)
+        self.outbox.held_exits.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _send(self, batch: Batch) -> None:
+        path = self.folder / f"{secrets.token_hex(8)}.csv"
+        self._write(path, self.header, batch.rows.values())
+        with self._changed:
+            self._queue(self.outbox.close_batch(batch, path))
+        self._wait_for_room()
+
+    def _send_exits(self, target_list: ContactList) -> None:
+        while keys := self.outbox.held_exits.take(target_list, self.settings.batch_size_rows):
+            path = self.folder / f"{secrets.token_hex(8)}.csv"
+            self._write(path, self.header[:1], ([key] for key in keys))
+            with self._changed:
+                self._queue(self.outbox.close_exits(target_list, keys, path))
+            self._wait_for_room()
+
+    def _write(self, path: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> None:
+        if self.settings.plan_only:
+            return
+        try:
+            write_csv(path, header, rows)
+        except OSError as error:
+            msg = (
+                f"The import file cannot be written to {self.folder.parent} ({error.strerror}): make room there, or set TMPDIR "
+                "to a folder with room."
+            )
+            raise UserError(msg) from error
+
+    def _queue(self, file: ImportFile) -> None:
+        if self.settings.plan_only:
+            self.outbox.order.start_next()
+            self.outbox.order.finish(file)
+            self._count(file)
+        self._changed.notify_all()
+
+    def _wait_for_room(self) -> None:
+        """Reading stops while Cordial is slower than the tap; files that wait take room on this disk."""
+        self._wait(lambda: self.outbox.order.waiting <= self.settings.max_concurrent_imports)
+
+    def _wait(self, is_enough: t.Callable[[], bool]) -> None:
+        with self._changed, self.signal.interruptible():
+            self._changed.wait_for(lambda: is_enough() or self._failure is not None)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, failure: UserError) -> None:
+        self._failure = self._failure or failure
+        self._stop_registering()
+        self._changed.notify_all()
+
+    def _stop_registering(self) -> None:
+        if self._importer is not None:
+            self._importer.stopping.set()
+
+    def _work(self, importer: Importer) -> None:
+        """Import one file after the other, until nothing more is to be registered."""
+        while (file := self._next_file(importer)) is not None:
+            try:
+                result = importer.deliver(file)
+            except Stopped:
+                failure, result = None, None
+            except UserError as error:
+                failure, result = error, None
+            except Exception as error:  # noqa: BLE001 - a thread that dies silently would leave the run waiting for ever
+                failure, result = UserError(described(error)), None
+            else:
+                failure = None
+            with self._changed:
+                if result is not None:
+                    failure = self._judge(file, result)
+                if result is None or failure is not None:
+                    self.outbox.order.give_up(file)
+                    if failure is not None:
+                        self._fail(failure)
+                else:
+                    self.outbox.order.finish(file)
+                    self._acknowledge()
+                self._changed.notify_all()
+
+    def _next_file(self, importer: Importer) -> ImportFile | None:
+        with self._changed:
+            while not self._is_over and not importer.stopping.is_set():
+                file = self.outbox.order.start_next()
+                if file is not None:
+                    return file
+                self._changed.wait()
+            return None
+
+    def _judge(self, file: ImportFile, result: ImportResult) -> UserError | None:
+        """Count what Cordial made of a file, and say why it must not be acknowledged, if so."""
+        self._count(file)
+        logger.info(
+            "Import %s is done: %d %s in %.1f s (job %s).",
+            result.name,
+            file.rows,
+            "exits" if file.is_exits else "rows",
+            result.seconds,
+            result.job_id,
+        )
+        if not result.rejected:
+            return None
+        self.totals.rejected += result.rejected
+        self.rejects.add_import(result.name, result.job_id, file.rows, result.rejected)
+        sentence = (
+            f"Cordial rejected {result.rejected} of {file.rows} rows of import {result.name} (job {result.job_id}): "
+            f"download them within 7 days in {JOBS_PAGE}; the file is kept in the storage as {KEPT_PREFIX}{result.name}.csv"
+        )
+        if file.is_exits:
+            return UserError(f"{sentence}. These exits are not acknowledged and go again with the next run.")
+        logger.warning("%s.", sentence)
+        return self._too_many_rejects()
+
+    def _count(self, file: ImportFile) -> None:
+        self.totals.imports += 1
+        self.totals.rows += file.rows
+
+    def _too_many_rejects(self) -> UserError | None:
+        rejected = self.rejects.count + self.totals.rejected
+        if rejected <= ALWAYS_PASS or rejected * 100 <= self.settings.max_reject_percent * self.records:
+            return None
+        return UserError(
+            f"{rejected} of {self.records} records were rejected, more than max_reject_percent "
+            f"({self.settings.max_reject_percent:g} %) allows, so what came after is not acknowledged: read the reasons in "
+            f"{self.rejects.place}, then correct the source or the mapping, or run once with TARGET_CORDIAL_MAX_REJECT_PERCENT=100."
+        )
+
+    def _acknowledge(self) -> None:
+        """Write the newest state that all of Cordial's answers allow; under the lock."""
+        if self._is_over or self.settings.plan_only or self._gate_is_closed:
+            return
+        failure = self._too_many_rejects()
+        if failure is not None:
+            self._gate_is_closed = True
+            self._fail(failure)
+            return
+        state = self.outbox.acknowledged()
+        if state is None:
+            return
+        try:
+            self.rejects.flush()
+            sys.stdout.write(_encoded(state) + "\n")
+            sys.stdout.flush()
+        except UserError as error:
+            self._gate_is_closed = True
+            self._fail(error)
+        except (OSError, ValueError):
+            self._gate_is_closed = True
+            self._fail(
+                UserError("The standard output was closed, so states cannot be acknowledged: run again.")
+            )
+
+
+def _encoded(state: dict[str, t.Any]) -> str:
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    return msgspec.json.format(encoder.encode(state), indent=0).decode()

@@ -1,0 +1,189 @@
+"""The Cordial lists that a run fills: named by a template, found or created once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import string
+import typing as t
+from dataclasses import dataclass, field
+
+from target_cordial.cordial import ContactList, CordialError
+from target_cordial.errors import UserError
+
+if t.TYPE_CHECKING:
+    from target_cordial.cells import Attribute
+    from target_cordial.cordial import Cordial
+
+MAX_LISTS = 50
+MAX_NAME_CHARACTERS = 128
+
+logger = logging.getLogger("target-cordial")
+
+
+class UnnamedListError(ValueError):
+    """The record lacks a field of the list's name; the text is a reason for the reject report."""
+
+
+def template_fields(template: str) -> list[str]:
+    """The record fields in a list name.
+
+    Args:
+        template: Such as `Lytics_{audience_name}`.
+
+    Returns:
+        Field names, in order; empty for a fixed name.
+
+    Raises:
+        UserError: If it is not a template.
+    """
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        msg = f"The setting list_name ({template!r}) is not a template: put field names in braces, such as Lytics_{{audience_name}}."
+        raise UserError(msg) from error
+    fields = [name for _, name, _, _ in parts if name is not None]
+    if any(not name or style or conversion for _, name, style, conversion in parts if name is not None):
+        msg = f"The setting list_name ({template!r}) may hold field names in braces alone, such as Lytics_{{audience_name}}."
+        raise UserError(msg)
+    return fields
+
+
+def cordial_name(raw: str) -> str:
+    """A list's name in Cordial's alphabet.
+
+    Spaces become `_`. Where another character has to go, or the length, a short hash of the raw name keeps two names
+    apart (Cordial Swagger v2: letters, numbers and dashes, at most 128; underscores are in use all the same).
+
+    Args:
+        raw: The name as rendered.
+
+    Returns:
+        The name to use.
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]", "", re.sub(r"\s", "_", raw.strip()))
+    if name == re.sub(r"\s", "_", raw.strip()) and len(name) <= MAX_NAME_CHARACTERS:
+        return name
+    mark = hashlib.sha256(raw.strip().encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME_CHARACTERS - 9]}_{mark}".lstrip("_")
+
+
+@dataclass
+class Lists:
+    """Finds the list of each record.
+
+    Attributes:
+        cordial: The account.
+        template: The setting list_name.
+        attributes: The account's attributes; a list cannot have the name of one.
+        may_create: False makes lists up instead of creating them, for a plan.
+    """
+
+    cordial: Cordial
+    template: str
+    attributes: t.Mapping[str, Attribute]
+    may_create: bool = True
+    _fields: list[str] = field(init=False)
+    _found: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
+    _audiences: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The template is parsed once."""
+        self._fields = template_fields(self.template)
+
+    def list_for(self, record: t.Mapping[str, t.Any]) -> ContactList:
+        """The list of a record, created if need be.
+
+        Args:
+            record: The record.
+
+        Returns:
+            The list.
+
+        Raises:
+            UnnamedListError: If the record lacks a field of the list's name.
+            UserError: If there is no such list and there cannot be.
+        """
+        values = tuple([_text(record, name) for name in self._fields])
+        audience = record.get("audience_id")
+        found = self._found.get((*values, audience) if isinstance(audience, str) else values)
+        if found is None:
+            found = self._resolve(dict(zip(self._fields, values, strict=True)))
+            self._claim(found, audience)
+            self._found[(*values, audience) if isinstance(audience, str) else values] = found
+        return found
+
+    def check(self) -> str:
+        """Look whether a list of a fixed name exists or can be created.
+
+        Returns:
+            One line on it.
+
+        Raises:
+            UserError: If neither.
+        """
+        if self._fields:
+            return f"list {self.template}: named by each record"
+        name = self.template if self.template.isdigit() else cordial_name(self.template)
+        if self._find(name) is not None:
+            return f"list {name}: found"
+        self._refuse_attribute(name)
+        return f"list {name}: will be created"
+
+    def _claim(self, found: ContactList, audience: object) -> None:
+        if not isinstance(audience, str):
+            return
+        owner = self._audiences.setdefault(found.id, audience)
+        if owner != audience:
+            msg = (
+                f"The audiences {owner} and {audience} both go to list {found.name!r}, and leaving one would remove members of the "
+                "other: put {audience_name} or {audience_id} in list_name, or give each audience a pipeline of its own."
+            )
+            raise UserError(msg)
+
+    def _resolve(self, values: dict[str, str]) -> ContactList:
+        raw = self.template.format_map(values)
+        name = raw.strip() if raw.strip().isdigit() else cordial_name(raw)
+        if not name:
+            msg = f"The setting list_name ({self.template!r}) gives an empty name: name a list."
+            raise UserError(msg)
+        if len({found.id for found in self._found.values()}) >= MAX_LISTS:
+            msg = f"The records name more than {MAX_LISTS} lists: check the fields in list_name ({self.template!r})."
+            raise UserError(msg)
+        found = self._find(name)
+        if found is not None:
+            return found
+        self._refuse_attribute(name)
+        if not self.may_create:
+            return ContactList(-1 - len(self._found), name)
+        created = self.cordial.create_list(name) or self.cordial.find_list(name)
+        if created is None:
+            msg = f"Cordial says that the name {name!r} is taken, yet has no list of it (an attribute may have it): set list_name to another."
+            raise CordialError(msg)
+        logger.info("Created list %s in Cordial.", name)
+        return created
+
+    def _find(self, name: str) -> ContactList | None:
+        if not name.isdigit():
+            return self.cordial.find_list(name)
+        found = self.cordial.list_by_id(int(name))
+        if found is None:
+            msg = f"Cordial has no list with id {name}: check list_name; a list that is given by its id is never created."
+            raise UserError(msg)
+        return found
+
+    def _refuse_attribute(self, name: str) -> None:
+        if name in self.attributes:
+            msg = f"Cordial has an attribute named {name!r}, so a list cannot have this name: set list_name to another."
+            raise UserError(msg)
+
+
+def _text(record: t.Mapping[str, t.Any], name: str) -> str:
+    value = record.get(name)
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    msg = f"the list's name needs {name}, which is missing"
+    raise UnnamedListError(msg)

@@ -1,0 +1,374 @@
+"""target-cordial: any Singer stream into Cordial contacts and a Cordial list, by bulk import."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import logging
+import os
+import secrets
+import sys
+import typing as t
+import weakref
+from dataclasses import dataclass
+
+import click
+from singer_sdk import Target
+from singer_sdk.exceptions import MapExpressionError, MissingKeyPropertiesError, RecordsWithoutSchemaException
+from singer_sdk.plugin_base import BaseSingerReader
+
+from target_cordial.check import check
+from target_cordial.cordial import Cordial
+from target_cordial.delivery import Delivery
+from target_cordial.errors import UserError, described
+from target_cordial.held_exits import HeldExits
+from target_cordial.imports import Importer, clear_earlier_runs
+from target_cordial.lists import Lists
+from target_cordial.mapping import DELETED_FIELD, RowWriter
+from target_cordial.outbox import Outbox
+from target_cordial.reader import InputError, MessageReader
+from target_cordial.rejects import Rejects
+from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, config_errors, with_blanks_unset
+from target_cordial.signals import StopSignal, Terminated
+from target_cordial.sink import CordialSink
+from target_cordial.storage import Storage, StorageSettings, open_storage
+from target_cordial.workspace import open_workspace
+
+if t.TYPE_CHECKING:
+    from types import FrameType
+
+    from singer_sdk.mapper import StreamMap
+    from singer_sdk.plugin_base import _ConfigInput
+
+SIGNAL_WAIT_SECONDS = 10
+TEST_STREAM = "meltano_test_stream"
+"""The made-up stream that `meltano config test` sends (Meltano: plugin test service)."""
+
+logger = logging.getLogger("target-cordial")
+
+
+class RecordBeforeSchemaError(InputError, RecordsWithoutSchemaException):
+    """A record came before its stream's schema."""
+
+
+class MissingKeyError(UserError, MissingKeyPropertiesError):
+    """Records lack a property of their stream's key."""
+
+
+@dataclass
+class Run:
+    """What a run needs from its first record on.
+
+    Attributes:
+        delivery: Takes rows and exits.
+        rows: Writes the cells of enters.
+        lists: Finds lists; None if contacts go on none.
+    """
+
+    delivery: Delivery
+    rows: RowWriter
+    lists: Lists | None
+
+
+class TargetCordial(Target):
+    """Bulk-imports any Singer stream into Cordial contacts and a Cordial list."""
+
+    name = "target-cordial"
+    package_name = "lytics-to-cordial"
+    config_jsonschema = CONFIG_JSONSCHEMA
+    default_sink_class = CordialSink
+    message_reader_class = MessageReader
+    message_reader: MessageReader
+
+    def __init__(self, **options: t.Any) -> None:
+        # The SDK's constructor already sets the handlers that use it.
+        self._signal = StopSignal()
+        super().__init__(**options)
+        self.message_reader.interruptible = self._signal.interruptible
+        self.settings = Settings.from_config(self._config)
+        self._routes: dict[str, list[tuple[StreamMap, CordialSink]]] = {}
+        self._skipped: set[str] = set()
+        self._run: Run | None = None
+        self._run_name = f"{dt.datetime.now(dt.timezone.utc):%Y%m%d%H%M%S}{secrets.token_hex(2)}"
+        self.null_marker = f"null-{secrets.token_hex(8)}"
+        folder = open_workspace()
+        self.delivery = Delivery(
+            outbox=Outbox(null_marker=self.null_marker, held_exits=HeldExits(folder / "exits.sqlite")),
+            rejects=Rejects(self.settings.rejects_url, f"{self.name}-{self._run_name}"),
+            settings=self.settings,
+            folder=folder,
+            signal=self._signal,
+        )
+        self.close = weakref.finalize(self, self.delivery.close)
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, t.Any]) -> None:
+        """Add the SDK's settings, without those that mean nothing here.
+
+        Args:
+            config_jsonschema: The settings' schema, changed in place.
+        """
+        super().append_builtin_config(config_jsonschema)
+        config_jsonschema["properties"].pop("load_method", None)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self.append_builtin_config(self.config_jsonschema)
+        self._config = with_blanks_unset(self._config)
+        errors = config_errors(self._config, self.config_jsonschema)
+        if errors and raise_errors:
+            raise UserError(" ".join(errors))
+        return errors
+
+    @functools.cached_property
+    def _cordial(self) -> Cordial:
+        return Cordial(self.settings.api_url, self.settings.api_key)
+
+    @functools.cached_property
+    def _storage(self) -> Storage:
+        names = StorageSettings.__dataclass_fields__
+        return open_storage(
+            StorageSettings(
+                **{
+                    name: getattr(self.settings, name if hasattr(self.settings, name) else f"storage_{name}")
+                    for name in names
+                }
+            )
+        )
+
+    @property
+    def run(self) -> Run:
+        """What the run needs; checked and prepared at the first record.
+
+        Raises:
+            UserError: If something that the run needs does not work.
+        """
+        if self._run is None:
+            with self._signal.interruptible():
+                self._run = self._prepare()
+        return self._run
+
+    def check(self, say: t.Callable[[str], None]) -> None:
+        """Try everything that a run needs, and change nothing.
+
+        Args:
+            say: Takes one line for each thing that works.
+
+        Raises:
+            UserError: At the first thing that does not work.
+        """
+        check(self.settings, self._cordial, self._storage, say)
+
+    def _prepare(self) -> Run:
+        settings = self.settings
+        columns, attributes = check(settings, self._cordial, self._storage, logger.info)
+        rows = RowWriter(columns, settings, self.null_marker)
+        lists = (
+            None
+            if settings.list_action == "none"
+            else Lists(self._cordial, settings.list_name, attributes, may_create=not settings.plan_only)
+        )
+        if not settings.plan_only:
+            pipeline = self._storage.folder_tag
+            importer = Importer(
+                cordial=self._cordial,
+                storage=self._storage,
+                settings=settings,
+                null_marker=self.null_marker,
+                run_name=f"{pipeline}-{self._run_name}",
+                run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
+            )
+            clear_earlier_runs(importer, pipeline)
+            self.delivery.start(importer)
+        self.delivery.header = rows.header
+        return Run(self.delivery, rows, lists)
+
+    def _process_schema_message(self, message_dict: dict[str, t.Any]) -> None:
+        stream, schema = message_dict.get("stream"), message_dict.get("schema")
+        if (
+            not isinstance(stream, str)
+            or not isinstance(schema, dict)
+            or not isinstance(schema.get("properties"), dict)
+        ):
+            msg = f"The SCHEMA message in line {self.message_reader.line} of the input lacks its stream or its properties: correct the tap."
+            raise InputError(msg)
+        super()._process_schema_message(message_dict)
+        self._routes[stream] = []
+        for stream_map in self.mapper.stream_maps[stream]:
+            sink = t.cast("CordialSink", self.get_sink(stream_map.stream_alias))
+            if sink.mapping.has_identifier:
+                self._routes[stream].append((stream_map, sink))
+        if any(self._routes.values()):
+            self.delivery.release()
+        else:
+            self.delivery.hold()
+        if not self._routes[stream] and stream not in self._skipped and stream != TEST_STREAM:
+            self._skipped.add(stream)
+            logger.warning(
+                "The stream %s has no field %s, so it is skipped.", stream, self.settings.identifier_field
+            )
+
+    def _process_record_message(self, message_dict: dict[str, t.Any]) -> None:
+        stream, record = message_dict.get("stream"), message_dict.get("record")
+        if not isinstance(stream, str) or not isinstance(record, dict):
+            msg = f"The RECORD message in line {self.message_reader.line} of the input lacks its stream or its record: correct the tap."
+            raise InputError(msg)
+        routes = self._routes.get(stream)
+        if routes is None:
+            msg = f"Line {self.message_reader.line} of the input is a record of stream {stream!r} before its schema: correct the tap."
+            raise RecordBeforeSchemaError(msg)
+        if stream == TEST_STREAM:
+            _ = self.run
+            return
+        self.delivery.records += 1
+        context = {"is_deleted": record.get(DELETED_FIELD) is not None}
+        for stream_map, sink in routes:
+            transformed = self._transformed(stream_map, record)
+            if transformed is not None:
+                sink.process_record(transformed, context)
+                sink.record_counter_metric.increment()
+        self.delivery.tick()
+
+    def _transformed(self, stream_map: StreamMap, record: dict[str, t.Any]) -> dict[str, t.Any] | None:
+        try:
+            return t.cast("dict[str, t.Any] | None", stream_map.transform(record.copy()))
+        except MapExpressionError as error:
+            msg = f"A stream map of {stream_map.stream_alias!r} cannot be computed for a record: correct stream_maps."
+            raise UserError(msg) from error
+
+    def _process_state_message(self, message_dict: dict[str, t.Any]) -> None:
+        if "value" not in message_dict:
+            msg = f"The STATE message in line {self.message_reader.line} of the input lacks its value: correct the tap."
+            raise InputError(msg)
+        self.delivery.state(message_dict["value"])
+        self.delivery.tick()
+
+    def _process_activate_version_message(self, message_dict: dict[str, t.Any]) -> None:
+        logger.info(
+            "ACTIVATE_VERSION of stream %s is passed over: contacts have no versions.",
+            message_dict.get("stream"),
+        )
+
+    def _process_batch_message(self, message_dict: dict[str, t.Any]) -> None:
+        msg = f"The stream {message_dict.get('stream')!r} comes as BATCH files, which target-cordial does not read: unset batch_config in the tap."
+        raise InputError(msg)
+
+    def process_endofpipe(self) -> None:
+        """Deliver what is left: all enters, then all exits.
+
+        Raises:
+            UserError: If not all of it could be delivered.
+        """
+        if self._run is not None:
+            self.delivery.finish_enters()
+            self.delivery.finish_exits(self._cordial)
+        for sink in self._sinks_active.values():
+            sink.clean_up()
+        if self._skipped and not any(self._routes.values()):
+            msg = (
+                f"None of the streams ({', '.join(sorted(self._skipped))}) has the field {self.settings.identifier_field!r}, so nothing "
+                "could be sent and no state is acknowledged: correct identifier_field, or select the field in the tap."
+            )
+            raise UserError(msg)
+        self._raise_missing_keys()
+
+    def _raise_missing_keys(self) -> None:
+        lacking = [
+            sink.stream_name
+            for sink in self._sinks_active.values()
+            if t.cast("CordialSink", sink).lacks_key_property
+        ]
+        if lacking:
+            msg = f"Records of {', '.join(lacking)} lack a property of their key and are in the reject report: correct the tap."
+            raise MissingKeyError(msg)
+
+    @contextlib.contextmanager
+    def _ending_well(self) -> t.Iterator[None]:
+        """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind."""
+        try:
+            yield
+        except InputError:
+            if self._run is not None:
+                self.delivery.finish_enters()
+            raise
+        except Terminated as signal:
+            logger.warning(
+                "Stopping (signal %d): what is not imported yet goes again with the next run.", signal.number
+            )
+            self.delivery.stop(SIGNAL_WAIT_SECONDS)
+            raise
+        except UserError:
+            self.delivery.drain()
+            raise
+        finally:
+            self.close()
+            self.delivery.log_summary()
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
+        self._signal.handle(signum)
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        check: bool = False,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: t.IO[str] | None = None,
+    ) -> None:
+        """Run the target.
+
+        Args:
+            check: Try everything that a run needs, then end.
+            about: Print what the plugin is and its settings, then end.
+            about_format: Format of that.
+            config: The configuration.
+            file_input: Input to read instead of standard input.
+        """
+        super(BaseSingerReader, cls).invoke(about=about, about_format=about_format)
+        target = cls(
+            config=config.config if config else None,
+            parse_env_config=bool(config and config.parse_env),
+        )
+        if check:
+            target.check(lambda line: click.echo(f"ok  {line}"))
+            return
+        with target._ending_well():
+            target.listen(file_input)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The command line: the SDK's, and `--check`.
+
+        Returns:
+            The command.
+        """
+        command = super().get_singer_command()
+        command.params.append(
+            click.Option(
+                ["--check"], is_flag=True, help="Try everything that a run needs, and change nothing."
+            )
+        )
+        return command
+
+
+def main() -> None:
+    """Run the command line; a failure is one sentence and a non-zero exit code."""
+    try:
+        TargetCordial.cli()
+    except Terminated as signal:
+        code = 128 + signal.number
+    except UserError as error:
+        logger.critical("%s", error)
+        code = 1
+    except Exception as error:  # noqa: BLE001 - its message may hold personal data
+        logger.critical("%s", described(error))
+        code = 1
+    else:
+        code = 0
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    # Import threads may wait on the network for minutes; nothing that they still do is lost or acknowledged.
+    sys.stderr.flush()
+    os._exit(code)
