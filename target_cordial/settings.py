@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import re
 import typing as t
 from urllib.parse import urlsplit
@@ -15,6 +16,20 @@ from target_cordial.errors import UserError
 ListAction: t.TypeAlias = t.Literal["sync", "add", "none"]
 
 DEFAULT_STATE_FIELD = "audience_state"
+
+OWN_IMPORT_FIELDS = frozenset(
+    {
+        "source",
+        "hasHeader",
+        "columns",
+        "delimiter",
+        "importName",
+        "strategy",
+        "suppressTriggers",
+        "lists",
+        "nullMarker",
+    }
+)
 
 CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
     th.Property(
@@ -250,14 +265,14 @@ CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
     ),
     th.Property(
         "import_timeout_seconds",
-        th.NumberType(nullable=True, exclusiveMinimum=0),
+        th.NumberType(nullable=True, minimum=0),
         default=3600,
         title="Import timeout in seconds",
         description="How long an import may show no progress before the run fails.",
     ),
     th.Property(
         "poll_interval_seconds",
-        th.NumberType(nullable=True, exclusiveMinimum=0),
+        th.NumberType(nullable=True, minimum=0),
         default=5,
         title="Poll interval in seconds",
         description="How often an import under way is looked at.",
@@ -340,12 +355,25 @@ class Settings:
             UserError: If a value cannot work.
         """
         names = {field.name for field in dataclasses.fields(cls)}
-        given = {name: value for name, value in config.items() if name in names and value is not None}
+        # The SDK reads numbers of a configuration file as Decimal, which clocks do not take.
+        given: dict[str, t.Any] = {
+            name: float(value) if isinstance(value, decimal.Decimal) else value
+            for name, value in config.items()
+            if name in names and value is not None
+        }
         for name in ("api_key", "storage_url"):
             if name not in given:
                 msg = f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
                 raise UserError(msg)
         settings = cls(**given)
+        for name in ("poll_interval_seconds", "import_timeout_seconds"):
+            if getattr(settings, name) <= 0:
+                msg = f"The setting {name} must be more than 0."
+                raise UserError(msg)
+        taken = sorted(set(settings.import_options) & OWN_IMPORT_FIELDS)
+        if taken:
+            msg = f"The setting import_options cannot hold {', '.join(taken)}: target-cordial fills these itself."
+            raise UserError(msg)
         url = urlsplit(settings.api_url)
         if url.scheme not in {"http", "https"} or not url.hostname:
             msg = "The setting api_url must be an http(s) URL, such as https://api.cordial.io/v2."
@@ -404,7 +432,6 @@ _EXPECTATIONS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
     "minimum": "must be at least {}",
-    "exclusiveMinimum": "must be more than {}",
     "maximum": "must be at most {}",
 }
 

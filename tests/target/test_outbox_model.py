@@ -9,14 +9,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from target_cordial.cordial import ContactList
 from target_cordial.held_exits import HeldExits
-from target_cordial.order import ImportFile
 from target_cordial.outbox import Outbox
+
+if TYPE_CHECKING:
+    from target_cordial.order import ImportFile
 
 LISTS = (ContactList(1, "one"), ContactList(2, "two"))
 CONTACTS = ("a", "b", "c")

@@ -1,0 +1,305 @@
+"""The account at Cordial: attributes, lists, contacts and jobs, in a database file."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import typing as t
+from dataclasses import dataclass, field
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A contact as it is now.
+
+    Attributes:
+        attributes: Value by attribute key; a geo attribute is an object of its parts.
+        lists: Names of the lists that it is on.
+        subscribe_status: subscribed, unsubscribed or none.
+    """
+
+    attributes: dict[str, t.Any] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
+    subscribe_status: str = "subscribed"
+
+
+class Account:
+    """Reads and writes the database. Several threads may use it.
+
+    Args:
+        path: The database file; what it holds already stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lock = threading.RLock()
+        self.database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self.database.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+            "CREATE TABLE IF NOT EXISTS attributes (key TEXT PRIMARY KEY, body TEXT);"
+            "CREATE TABLE IF NOT EXISTS lists (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, enhanced INTEGER);"
+            "CREATE TABLE IF NOT EXISTS contacts (address TEXT PRIMARY KEY, status TEXT, attributes TEXT);"
+            "CREATE TABLE IF NOT EXISTS members (list INTEGER, address TEXT, PRIMARY KEY (list, address)) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, body TEXT);"
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self.lock:
+            self.database.close()
+
+    def attributes(self) -> dict[str, dict[str, t.Any]]:
+        """All attributes by key."""
+        with self.lock:
+            return {
+                key: json.loads(body)
+                for key, body in self.database.execute("SELECT key, body FROM attributes")
+            }
+
+    def add_attribute(self, key: str, kind: str, name: str | None = None, **more: t.Any) -> bool:
+        """Make an attribute.
+
+        Args:
+            key: Its key.
+            kind: Its type.
+            name: Its name for people.
+            **more: validators, options.
+
+        Returns:
+            False if there is one already.
+        """
+        body = {
+            "key": key,
+            "name": name or key,
+            "type": kind,
+            "index": False,
+            "validators": {},
+            "options": {},
+            **more,
+        }
+        with self.lock:
+            added = self.database.execute(
+                "INSERT OR IGNORE INTO attributes VALUES (?, ?)", (key, json.dumps(body))
+            )
+            return added.rowcount == 1
+
+    def remove_attribute(self, key: str) -> None:
+        """Delete an attribute.
+
+        Args:
+            key: Which.
+        """
+        with self.lock:
+            self.database.execute("DELETE FROM attributes WHERE key = ?", (key,))
+
+    def lists(self) -> dict[int, str]:
+        """Names of all lists by id."""
+        with self.lock:
+            return dict(self.database.execute("SELECT id, name FROM lists ORDER BY id"))
+
+    def add_list(self, name: str) -> int:
+        """Make a list.
+
+        Args:
+            name: Its name.
+
+        Returns:
+            Its id.
+        """
+        with self.lock:
+            return int(
+                self.database.execute("INSERT INTO lists (name, enhanced) VALUES (?, 1)", (name,)).lastrowid
+                or 0
+            )
+
+    def list_id(self, name_or_id: str) -> int | None:
+        """A list by name or id.
+
+        Args:
+            name_or_id: Which.
+
+        Returns:
+            Its id; None if there is none.
+        """
+        for id_, name in self.lists().items():
+            if name_or_id in {name, str(id_)}:
+                return id_
+        return None
+
+    def list_members(self, name_or_id: str) -> set[str]:
+        """Who is on a list.
+
+        Args:
+            name_or_id: The list.
+
+        Returns:
+            Addresses.
+        """
+        with self.lock:
+            rows = self.database.execute(
+                "SELECT address FROM members WHERE list = ?", (self.list_id(name_or_id),)
+            )
+            return {address for (address,) in rows}
+
+    def contact(self, address: str) -> Contact | None:
+        """A contact.
+
+        Args:
+            address: Its address.
+
+        Returns:
+            The contact; None if there is none.
+        """
+        return self.contacts("WHERE address = ?", address).get(address)
+
+    def contacts(self, where: str = "", *values: str) -> dict[str, Contact]:
+        """Contacts by address.
+
+        Args:
+            where: A condition; all by default.
+            *values: Values for it.
+
+        Returns:
+            The contacts.
+        """
+        with self.lock:
+            names = self.lists()
+            lists: dict[str, set[str]] = {}
+            for id_, address in self.database.execute(f"SELECT list, address FROM members {where}", values):  # noqa: S608
+                lists.setdefault(address, set()).add(names.get(id_, str(id_)))
+            rows = self.database.execute(f"SELECT address, status, attributes FROM contacts {where}", values)  # noqa: S608
+            return {
+                address: Contact(json.loads(attributes), frozenset(lists.get(address, ())), status)
+                for address, status, attributes in rows
+            }
+
+    def status_and_attributes(self, address: str) -> tuple[str, dict[str, t.Any]] | None:
+        """A contact without its lists, which an import does not need to know.
+
+        Args:
+            address: Its address.
+
+        Returns:
+            Subscribe status and attributes; None if there is none.
+        """
+        with self.lock:
+            row = self.database.execute(
+                "SELECT status, attributes FROM contacts WHERE address = ?", (address,)
+            ).fetchone()
+            return None if row is None else (row[0], json.loads(row[1]))
+
+    def put_contact(self, address: str, attributes: dict[str, t.Any], subscribe_status: str) -> None:
+        """Make or replace a contact.
+
+        Args:
+            address: Its address.
+            attributes: Value by key.
+            subscribe_status: Its status.
+        """
+        with self.lock:
+            self.database.execute(
+                "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?)",
+                (address, subscribe_status, json.dumps(attributes)),
+            )
+
+    def remove_contact(self, address: str) -> None:
+        """Delete a contact, and take it off all lists.
+
+        Args:
+            address: Its address.
+        """
+        with self.lock:
+            self.database.execute("DELETE FROM contacts WHERE address = ?", (address,))
+            self.database.execute("DELETE FROM members WHERE address = ?", (address,))
+
+    def join(self, list_id: int, address: str) -> None:
+        """Put a contact on a list.
+
+        Args:
+            list_id: The list.
+            address: The contact.
+        """
+        with self.lock:
+            self.database.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", (list_id, address))
+
+    def leave(self, list_id: int, address: str) -> None:
+        """Take a contact off a list.
+
+        Args:
+            list_id: The list.
+            address: The contact.
+        """
+        with self.lock:
+            self.database.execute("DELETE FROM members WHERE list = ? AND address = ?", (list_id, address))
+
+    def clear_list(self, list_id: int) -> None:
+        """Take everybody off a list.
+
+        Args:
+            list_id: The list.
+        """
+        with self.lock:
+            self.database.execute("DELETE FROM members WHERE list = ?", (list_id,))
+
+    def list_size(self, list_id: int) -> int:
+        """How many contacts are on a list.
+
+        Args:
+            list_id: The list.
+        """
+        with self.lock:
+            return int(
+                self.database.execute("SELECT COUNT(*) FROM members WHERE list = ?", (list_id,)).fetchone()[0]
+            )
+
+    def add_job(self, body: dict[str, t.Any]) -> str:
+        """Note a new job.
+
+        Args:
+            body: The job as Cordial shows it.
+
+        Returns:
+            Its id.
+        """
+        id_ = secrets.token_hex(12)
+        with self.lock:
+            self.database.execute("INSERT INTO jobs (id, body) VALUES (?, ?)", (id_, json.dumps(body)))
+        return id_
+
+    def change_job(self, id_: str, **changes: t.Any) -> None:
+        """Note a job's progress.
+
+        Args:
+            id_: The job.
+            **changes: New values of its fields.
+        """
+        with self.lock:
+            body = self.job(id_) or {}
+            self.database.execute(
+                "UPDATE jobs SET body = ? WHERE id = ?", (json.dumps({**body, **changes}), id_)
+            )
+
+    def job(self, id_: str) -> dict[str, t.Any] | None:
+        """A job.
+
+        Args:
+            id_: Its id.
+
+        Returns:
+            The job as Cordial shows it; None if there is none.
+        """
+        with self.lock:
+            row = self.database.execute("SELECT body FROM jobs WHERE id = ?", (id_,)).fetchone()
+            return None if row is None else t.cast("dict[str, t.Any]", json.loads(row[0]))
+
+    def jobs(self) -> dict[str, dict[str, t.Any]]:
+        """All jobs by id, in order of their start."""
+        with self.lock:
+            return {
+                id_: json.loads(body)
+                for id_, body in self.database.execute("SELECT id, body FROM jobs ORDER BY number")
+            }
