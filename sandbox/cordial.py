@@ -470,18 +470,10 @@ class CordialServer:
         name = f"{body.get('name', job_id)}.csv" + (".gz" if body.get("compress") else "")
         try:
             async with (
-                asyncssh.connect(
-                    destination["server"],
-                    int(destination["port"]),
-                    username=destination["username"],
-                    password=destination.get("password", ""),
-                    known_hosts=None,
-                    client_keys=None,
-                ) as connection,
-                connection.start_sftp_client() as files,
+                _sftp(destination, destination.get("password", "")) as files,
+                files.open(f"{destination['path'].rstrip('/')}/{name}", "wb") as file,
             ):
-                async with files.open(f"{destination['path'].rstrip('/')}/{name}", "wb") as file:
-                    await file.write(content)
+                await file.write(content)
         except (OSError, KeyError, asyncssh.Error):
             return _refusal(400, "Can't write to the destination")
         return _json({"jobId": job_id})

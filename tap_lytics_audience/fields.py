@@ -1,0 +1,232 @@
+"""Profile fields: what JSON schema a Lytics type has, and how its loose values are made to fit it."""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+import math
+import re
+import typing as t
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+if t.TYPE_CHECKING:
+    from tap_lytics_audience.client import Field
+
+Json: t.TypeAlias = t.Any
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_TRUE = frozenset({"t", "true", "1", "yes"})
+_FALSE = frozenset({"f", "false", "0", "no"})
+_TIMES = frozenset({"date", "time", "datetime"})
+_ANY: dict[str, Json] = {"type": ["object", "array", "string", "number", "boolean", "null"]}
+_MAX_FLOAT_DIGITS = 15
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+_encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+
+
+class MisfitError(ValueError):
+    """A value does not fit its field's type."""
+
+
+def json_schema(kind: str) -> dict[str, Json]:
+    """The JSON schema of a Lytics type; every profile field may be missing, and so null (Lytics docs: schema).
+
+    Args:
+        kind: The type, such as `map[string]int`.
+
+    Returns:
+        The schema. A type that is not known, or has no fixed shape, takes anything.
+    """
+    if kind in _TIMES:
+        return {"type": ["string", "null"], "format": "date-time"}
+    if kind in _SCALARS:
+        return {"type": [_SCALARS[kind], "null"]}
+    if kind in {"[]string", "ts[]string", "[]time", "membership"}:
+        return {"type": ["array", "null"], "items": {"type": ["string", "null"]}}
+    item = _map_item(kind)
+    if item is not None:
+        return {"type": ["object", "null"], "additionalProperties": json_schema(item)}
+    return dict(_ANY)
+
+
+def coerce(kind: str, value: Json) -> Json:
+    """Make a value fit its field's type: older accounts give numbers and booleans as text.
+
+    Args:
+        kind: The type.
+        value: The value.
+
+    Returns:
+        The typed value.
+
+    Raises:
+        MisfitError: If it does not fit.
+    """
+    if value is None:
+        return None
+    if kind == "string" or kind in _TIMES:
+        return _text(value)
+    if kind in {"int", "integer"}:
+        return _integer(value)
+    if kind in {"number", "float"}:
+        return _number(value)
+    if kind in {"bool", "boolean"}:
+        return _boolean(value)
+    if kind in {"[]string", "ts[]string", "[]time", "membership"}:
+        return (
+            [_text(item) for item in value if item is not None] if isinstance(value, list) else [_text(value)]
+        )
+    item = _map_item(kind)
+    if item is not None:
+        if not isinstance(value, dict):
+            raise MisfitError
+        return {str(key): coerce(item, inner) for key, inner in value.items()}
+    return value
+
+
+@dataclass
+class Selection:
+    """The profile fields that are sent, and how.
+
+    Attributes:
+        identifier: The identifier's field.
+        kinds: Lytics type of each selected field, by its name in Lytics.
+        names: Name in records of each selected field, by its name in Lytics.
+        misfits: How many values of each field did not fit its type, and were sent as null.
+    """
+
+    identifier: str
+    kinds: dict[str, str]
+    names: dict[str, str]
+    misfits: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that count for a digest; `_` fields and `segments` change with no one's doing."""
+        return sorted(
+            name
+            for name in self.kinds
+            if not name.startswith("_") and name not in {"segments", self.identifier}
+        )
+
+    def typed(self, row: t.Mapping[str, Json]) -> dict[str, Json]:
+        """A profile's selected fields, typed.
+
+        Args:
+            row: The profile as Lytics gave it.
+
+        Returns:
+            Value by its name in Lytics; null where the profile has none.
+        """
+        values: dict[str, Json] = {}
+        for name, kind in self.kinds.items():
+            value = row.get(name)
+            # Most values are of their type already.
+            if value is None or (kind == "string" and type(value) is str):
+                values[name] = value
+                continue
+            try:
+                values[name] = coerce(kind, value)
+            except MisfitError:
+                values[name] = None
+                self.misfits[name] += 1
+        return values
+
+
+def digest(values: t.Mapping[str, Json], fields: t.Sequence[str]) -> int:
+    """A number that changes when a field does.
+
+    Args:
+        values: Typed values.
+        fields: Names of the fields that count, sorted.
+
+    Returns:
+        A signed 64-bit number.
+    """
+    text = _encode_sorted([_canonical(values.get(name)) for name in fields])
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def as_columns(fields: t.Iterable[Field], reserved: t.Container[str]) -> dict[str, str]:
+    """Names in records of all fields.
+
+    Args:
+        fields: The account's fields.
+        reserved: Names that are taken.
+
+    Returns:
+        Name in records by name in Lytics.
+    """
+    return {item.name: f"profile_{item.name}" if item.name in reserved else item.name for item in fields}
+
+
+def _canonical(value: Json) -> Json:
+    """Lists as sets, and a number as one however it was written."""
+    if isinstance(value, list):
+        return sorted((_canonical(item) for item in value), key=_encode_sorted)
+    if isinstance(value, dict):
+        return {key: _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, (float, decimal.Decimal)) and value == int(value):
+        return int(value)
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    return value
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return encode(value).decode()
+
+
+def _integer(value: Json) -> int:
+    number = _number(value)
+    if number == int(number):
+        return int(number)
+    raise MisfitError
+
+
+def _number(value: Json) -> int | float | decimal.Decimal:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        text = value.strip()
+        if text.lstrip("-").isdigit():
+            return int(text)
+        return float(text) if sum(map(str.isdigit, text)) <= _MAX_FLOAT_DIGITS else decimal.Decimal(text)
+    raise MisfitError
+
+
+def _boolean(value: Json) -> bool:
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise MisfitError
+
+
+def _map_item(kind: str) -> str | None:
+    found = re.fullmatch(r"map\[string\](int|integer|number|float|string|bool|time)", kind)
+    return found[1] if found else None
+
+
+_SCALARS = {
+    "string": "string",
+    "int": "integer",
+    "integer": "integer",
+    "number": "number",
+    "float": "number",
+    "bool": "boolean",
+    "boolean": "boolean",
+}

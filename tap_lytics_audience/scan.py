@@ -1,0 +1,134 @@
+"""A full scan of an audience: one slice after the other, or several at once."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import typing as t
+
+from tap_lytics_audience.client import CursorError
+from tap_lytics_audience.errors import UserError
+
+if t.TYPE_CHECKING:
+    from tap_lytics_audience.client import Lytics, Page, Row
+
+SPLITS = 100
+SPLITS_PER_SLICE = 5
+PLAIN_SCAN_BELOW = 10_000
+"""Members; so small an audience is read in one slice."""
+RESTARTS = 5
+WAITING_PAGES = 8
+
+logger = logging.getLogger("tap-lytics-audience")
+
+
+class OverlapError(Exception):
+    """Lytics does not keep slices apart, or does not say which slice a profile is in."""
+
+
+def scan(
+    lytics: Lytics, audience_id: str, fields: t.Sequence[str], *, size: int | None, concurrency: int
+) -> t.Iterator[Page]:
+    """All pages of an audience. A row can come more than once.
+
+    Args:
+        lytics: The account.
+        audience_id: The audience.
+        fields: Profile fields to ask for; `_split` among them if the account has it.
+        size: How many members there are, if known.
+        concurrency: How many slices to read at once.
+
+    Yields:
+        Pages.
+
+    Raises:
+        UserError: If the audience cannot be read to its end.
+    """
+    if concurrency > 1 and size is not None and size >= PLAIN_SCAN_BELOW and "_split" in fields:
+        try:
+            yield from _sliced(lytics, audience_id, fields, concurrency)
+        except OverlapError:
+            logger.warning(
+                "Lytics does not keep the slices of audience %s apart: reading it as one.", audience_id
+            )
+        else:
+            return
+    yield from _slice(lytics, audience_id, fields, None)
+
+
+def _slice(
+    lytics: Lytics, audience_id: str, fields: t.Sequence[str], splits: t.Sequence[int] | None
+) -> t.Iterator[Page]:
+    """One slice, from its start again when its cursor has expired."""
+    for restarts_left in range(RESTARTS - 1, -1, -1):
+        try:
+            yield from lytics.scan(audience_id, fields, splits)
+        except CursorError as error:
+            if not restarts_left:
+                msg = f"The scan of audience {audience_id} broke off {RESTARTS} times ({error}) Run again later."
+                raise UserError(msg) from error
+            logger.warning("A scan of audience %s lost its place in Lytics and starts again.", audience_id)
+        else:
+            return
+
+
+def _sliced(lytics: Lytics, audience_id: str, fields: t.Sequence[str], concurrency: int) -> t.Iterator[Page]:
+    slices: queue.SimpleQueue[range] = queue.SimpleQueue()
+    for start in range(0, SPLITS, SPLITS_PER_SLICE):
+        slices.put(range(start, start + SPLITS_PER_SLICE))
+    pages: queue.Queue[Page | BaseException | None] = queue.Queue(WAITING_PAGES * concurrency)
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stop.is_set():
+                try:
+                    splits = slices.get_nowait()
+                except queue.Empty:
+                    break
+                for page in _slice(lytics, audience_id, fields, splits):
+                    _check_slice(page.rows, splits)
+                    if not _put(pages, page, stop):
+                        return
+            _put(pages, None, stop)
+        except BaseException as error:  # noqa: BLE001 - raised again where the pages are read
+            _put(pages, error, stop)
+
+    for number in range(concurrency):
+        threading.Thread(target=work, name=f"scan-{number}", daemon=True).start()
+    try:
+        working = concurrency
+        while working:
+            page = pages.get()
+            if isinstance(page, BaseException):
+                raise page
+            if page is None:
+                working -= 1
+            else:
+                yield page
+    finally:
+        stop.set()
+
+
+def _check_slice(rows: list[Row], splits: range) -> None:
+    for row in rows:
+        try:
+            inside = int(row["_split"]) in splits
+        except (KeyError, TypeError, ValueError):
+            inside = False
+        if not inside:
+            raise OverlapError
+
+
+def _put(
+    pages: queue.Queue[Page | BaseException | None], page: Page | BaseException | None, stop: threading.Event
+) -> bool:
+    """Put a page in the queue, unless nobody reads it any more."""
+    while not stop.is_set():
+        try:
+            pages.put(page, timeout=0.5)
+        except queue.Full:
+            continue
+        return True
+    return False
