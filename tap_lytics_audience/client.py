@@ -15,7 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from tap_lytics_audience.errors import UserError
+from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
     from tap_lytics_audience.settings import Settings

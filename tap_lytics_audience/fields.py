@@ -94,24 +94,19 @@ class Selection:
 
     Attributes:
         identifier: The identifier's field.
-        kinds: Lytics type of each selected field, by its name in Lytics.
-        names: Name in records of each selected field, by its name in Lytics.
+        kinds: Lytics type of each field to ask for, by its name in Lytics.
+        sent: Name in Lytics and in records of each field that is sent beside the identifier.
+        fields: The fields that digests cover, sorted.
+        compared: Fields that earlier digests cover which can still be compared, as more was sent then.
         misfits: How many values of each field did not fit its type, and were sent as null.
     """
 
     identifier: str
     kinds: dict[str, str]
-    names: dict[str, str]
+    sent: list[tuple[str, str]]
+    fields: list[str]
+    compared: list[list[str]] = field(default_factory=list)
     misfits: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def fields(self) -> list[str]:
-        """The fields that count for a digest; `_` fields and `segments` change with no one's doing."""
-        return sorted(
-            name
-            for name in self.kinds
-            if not name.startswith("_") and name not in {"segments", self.identifier}
-        )
 
     def typed(self, row: t.Mapping[str, Json]) -> dict[str, Json]:
         """A profile's selected fields, typed.
@@ -135,6 +130,19 @@ class Selection:
                 values[name] = None
                 self.misfits[name] += 1
         return values
+
+
+def digest_fields(names: t.Iterable[str], identifier: str) -> list[str]:
+    """The fields that count for a digest; `_` fields and `segments` change with no one's doing.
+
+    Args:
+        names: Selected fields, by their names in Lytics.
+        identifier: The identifier's field.
+
+    Returns:
+        Their names, sorted.
+    """
+    return sorted(name for name in names if not name.startswith("_") and name not in {"segments", identifier})
 
 
 def digest(values: t.Mapping[str, Json], fields: t.Sequence[str]) -> int:

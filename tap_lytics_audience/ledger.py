@@ -1,7 +1,7 @@
-"""The ledger: who was sent, in immutable Parquet files that the state points at.
+"""The ledger: who was sent, in immutable files that the state points at.
 
-A *part* holds what a run sends and is durable before it is sent. A *manifest* names the parts, in order, that count; its
-name is all that the state keeps. A part that the incoming manifest does not know is *in doubt*: it may have been
+A *part* holds what a run sends and is durable before it is sent. A *manifest* names the parts that count, in order; its
+name is all that the state keeps. A part that the state's manifest does not cover is *in doubt*: it may have been
 delivered or not.
 """
 
@@ -13,304 +13,292 @@ import os
 import re
 import secrets
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
-from tap_lytics_audience.errors import UserError
+from singer_process.errors import UserError
 
-if t.TYPE_CHECKING:
-    import duckdb
-
-MEMBER_COLUMNS = "key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, sent BOOLEAN, gone BOOLEAN"
 MERGE_SHARE = 10
 """Parts are merged into a new base when they hold more than a tenth of it."""
-_NAME = re.compile(r"[mpb]-\d{6}-[0-9a-f]{16}\.(json|parquet)")
+MAX_PARTS = 100
+_NAME = re.compile(r"[mpb]-(\d{6})-[0-9a-f]{16}\.(json|parquet)")
 
 
 class LedgerError(UserError):
     """The ledger cannot be read or written; the sentence says where and what to do."""
 
 
-@dataclass(frozen=True)
-class Member:
-    """A row of the ledger.
+class Part(msgspec.Struct, frozen=True):
+    """A Parquet file of members.
 
     Attributes:
-        key: The member key.
-        raw: The identifier as Lytics has it, which its filters may need.
-        speaker: The profile that speaks for the key.
-        digest: Of the profile's selected fields.
-        sent: Whether it was sent, or only recorded.
-        gone: Whether it left.
-    """
-
-    key: str
-    raw: str
-    speaker: str
-    digest: int
-    sent: bool
-    gone: bool = False
-
-
-class PartRef(msgspec.Struct, frozen=True):
-    """A Parquet file of a manifest.
-
-    Attributes:
-        name: Its name.
+        name: Its name; `b-` for a base, into which parts were merged, else `p-`.
         rows: How many rows it holds.
-        fields: The profile fields that its digests cover.
+        selection: Which of the manifest's selections its digests cover.
     """
 
     name: str
     rows: int
-    fields: list[str]
+    selection: int
 
 
 class Manifest(msgspec.Struct, frozen=True):
     """What counts.
 
     Attributes:
-        parts: Files in order; later rows win. The first may be a base.
+        number: Its place in the order of all manifests of its ledger.
+        origin: The manifest that its run started from, and so one that was acknowledged; blank for none.
+        identifier_field: The field that identifies members.
+        slug: The audience's slug at the first run.
+        audience_name: The audience's name at the first run.
+        complete: Whether the audience was sent once from beginning to end.
+        changed_at: When the newest change was seen.
+        selections: Lists of profile fields.
+        parts: Files in order; later rows win.
         settled: Parts that count no more: merged, or sent again after they were in doubt.
-        number: How many manifests came before.
     """
 
-    parts: list[PartRef] = []
-    settled: list[str] = []
     number: int = 0
+    origin: str = ""
+    identifier_field: str = ""
+    slug: str = ""
+    audience_name: str = ""
+    complete: bool = False
+    changed_at: str = ""
+    selections: list[list[str]] = []
+    parts: list[Part] = []
+    settled: list[str] = []
 
     @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return sum(part.rows for part in self.parts)
+    def covered(self) -> set[str]:
+        """Names of the parts about which there is no doubt."""
+        return {part.name for part in self.parts} | set(self.settled)
 
-
-@dataclass
-class Ledger:
-    """The ledger of one audience.
-
-    Attributes:
-        url: Folder of all ledgers.
-        ledger_id: Whose.
-        audience_id: Of which audience.
-        database: Holds what was read, and joins it.
-        folder: For files on this machine.
-        manifest: What counts now.
-    """
-
-    url: str
-    ledger_id: str
-    audience_id: str
-    database: duckdb.DuckDBPyConnection
-    folder: Path
-    manifest: Manifest = field(default_factory=Manifest)
-
-    def load(self, manifest_name: str | None) -> None:
-        """Read what the state points at into tables `known` and `doubt`.
-
-        Args:
-            manifest_name: As the state has it; None before the first part.
-
-        Raises:
-            LedgerError: If a file is missing or damaged.
-        """
-        if manifest_name is not None:
-            self.manifest = self._read_manifest(self._place, manifest_name)
-        self.database.execute(f"CREATE TABLE known ({MEMBER_COLUMNS}, selection INTEGER)")
-        self.database.execute("CREATE TABLE doubt (key VARCHAR, raw VARCHAR)")
-        self.selections = self._load_known(self._place, self.manifest, "known")
-        self.unsettled = [
-            name
-            for name in self._names(self._place)
-            if name.startswith("p-")
-            and name not in {part.name for part in self.manifest.parts} | set(self.manifest.settled)
-        ]
-        for name in self.unsettled:
-            self._load_doubt(self._place, name)
-
-    def load_strangers(self) -> None:
-        """Add the members of all ledgers of this audience to `doubt`: without a state nobody knows which of them were sent.
-
-        Raises:
-            LedgerError: If a ledger cannot be read.
-        """
-        for other in self._names(self.url, folders=True):
-            place = f"{self.url.rstrip('/')}/{other}/{self.audience_id}"
-            if other == self.ledger_id:
-                continue
-            names = self._names(place)
-            newest = max((name[:8] for name in names if name.startswith("m-")), default=None)
-            for name in names:
-                if newest is not None and name.startswith(newest):
-                    manifest = self._read_manifest(place, name)
-                    self.database.execute(
-                        f"CREATE OR REPLACE TEMP TABLE theirs ({MEMBER_COLUMNS}, selection INTEGER)"
-                    )
-                    self._load_known(place, manifest, "theirs")
-                    self.database.execute("INSERT INTO doubt SELECT key, raw FROM theirs")
-                    covered = {part.name for part in manifest.parts} | set(manifest.settled)
-                    for part in names:
-                        if part.startswith("p-") and part not in covered:
-                            self._load_doubt(place, part)
-            if newest is None:
-                for part in names:
-                    if part.startswith("p-"):
-                        self._load_doubt(place, part)
-
-    def add_part(
-        self, members: t.Sequence[Member], fields: list[str], *, settles: t.Sequence[str] = ()
-    ) -> str:
-        """Make a part durable, and a manifest that counts it.
-
-        Args:
-            members: Its rows.
-            fields: The profile fields that their digests cover.
-            settles: Parts in doubt whose members have all been sent again.
-
-        Returns:
-            The manifest's name, for the state that follows the part's last record.
-
-        Raises:
-            LedgerError: If it cannot be written.
-        """
-        self.database.execute(f"CREATE OR REPLACE TEMP TABLE part ({MEMBER_COLUMNS})")
-        self.database.execute(
-            "INSERT INTO part SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]), unnest($4::BIGINT[]), "
-            "unnest($5::BOOLEAN[]), unnest($6::BOOLEAN[])",
-            [
-                [member.key for member in members],
-                [member.raw for member in members],
-                [member.speaker for member in members],
-                [member.digest for member in members],
-                [member.sent for member in members],
-                [member.gone for member in members],
-            ],
-        )
-        name = self._new_name("p", "parquet")
-        self._write_table("SELECT * FROM part", name)
-        parts = [*self.manifest.parts, PartRef(name, len(members), fields)]
-        return self._write_manifest(parts, [*self.manifest.settled, *settles])
-
+    @property
     def needs_merge(self) -> bool:
         """Whether the parts have grown past a tenth of the base."""
-        base = sum(part.rows for part in self.manifest.parts if part.name.startswith("b-"))
-        return len(self.manifest.parts) > 1 and (self.manifest.rows - base) * MERGE_SHARE > base
+        base = sum(part.rows for part in self.parts if part.name.startswith("b-"))
+        rows = sum(part.rows for part in self.parts)
+        return len(self.parts) > 1 and ((rows - base) * MERGE_SHARE > base or len(self.parts) > MAX_PARTS)
 
-    def merge(self, query: str, fields: list[str]) -> str:
-        """Write a new base in place of all parts.
+
+@dataclass(frozen=True)
+class Stranger:
+    """What another ledger of the same audience knows.
+
+    Attributes:
+        place: Its folder.
+        audience_id: Its audience; another one if that had the same slug.
+        newest: Its newest manifest.
+        acknowledged: Its newest manifest that was surely acknowledged.
+        doubtful: Its parts that may not have been delivered.
+    """
+
+    place: str
+    audience_id: str
+    newest: Manifest
+    acknowledged: Manifest
+    doubtful: list[str]
+
+
+class Ledger:
+    """The files of one audience's ledger.
+
+    Attributes:
+        manifest: What counts now.
+        doubtful: Parts about which the incoming state says nothing.
+
+    Args:
+        url: Folder of all ledgers; a path or an fsspec URL.
+        ledger_id: Whose ledger.
+        audience_id: Of which audience.
+        folder: For files on this machine.
+    """
+
+    def __init__(self, url: str, ledger_id: str, audience_id: str, folder: Path) -> None:
+        self._url = url.rstrip("/")
+        self._audience_id = audience_id
+        self._place = f"{self._url}/{ledger_id}/{audience_id}"
+        self._folder = folder
+        self._needed: set[str] = set()
+        self.manifest = Manifest()
+        self.doubtful: list[str] = []
+
+    def open(self, manifest_name: str | None) -> None:
+        """Read what the state points at.
 
         Args:
-            query: Selects all members, as columns of `MEMBER_COLUMNS`.
+            manifest_name: The manifest; None if the state has none.
+
+        Raises:
+            LedgerError: If it cannot be read.
+        """
+        names = self._names(self._place)
+        if manifest_name is not None:
+            self.manifest = self._read_manifest(self._place, manifest_name)
+            self._needed = {manifest_name, *(part.name for part in self.manifest.parts)}
+        self.doubtful = [
+            name for name in names if name.startswith("p-") and name not in self.manifest.covered
+        ]
+        self._needed |= set(self.doubtful)
+        # Numbers only rise, also when an old state was restored, so that the newest manifest is the last one written.
+        newest = max((_number(name) for name in names), default=0)
+        settled = [name for name in self.manifest.settled if name in names]
+        self.manifest = msgspec.structs.replace(
+            self.manifest, number=newest, settled=settled, origin=manifest_name or ""
+        )
+
+    def strangers(self, identifier_field: str, slug: str) -> list[Stranger]:
+        """What all other ledgers know of this audience, or of another one that had its slug.
+
+        Args:
+            identifier_field: The field that identifies members; ledgers with another one are passed over.
+            slug: The audience's slug.
+
+        Raises:
+            LedgerError: If one cannot be read.
+        """
+        found: list[Stranger] = []
+        for ledger_id in self._names(self._url, folders=True):
+            for audience_id in self._names(f"{self._url}/{ledger_id}", folders=True):
+                place = f"{self._url}/{ledger_id}/{audience_id}"
+                names = self._names(place)
+                manifests = [name for name in names if name.startswith("m-")]
+                if place == self._place or not manifests:
+                    continue
+                newest = self._read_manifest(place, max(manifests))
+                if newest.identifier_field != identifier_field or (
+                    audience_id != self._audience_id and newest.slug != slug
+                ):
+                    continue
+                if newest.origin in names:
+                    acknowledged = self._read_manifest(place, newest.origin)
+                else:
+                    acknowledged = newest if newest.origin else Manifest()
+                doubtful = [
+                    name for name in names if name.startswith("p-") and name not in acknowledged.covered
+                ]
+                found.append(Stranger(place, audience_id, newest, acknowledged, doubtful))
+        return found
+
+    @contextlib.contextmanager
+    def reading(self, name: str, place: str | None = None) -> t.Iterator[str]:
+        """A Parquet file as a path that DuckDB reads.
+
+        Args:
+            name: The file.
+            place: The ledger that it is in; this one by default.
+
+        Yields:
+            The path; gone afterwards if it had to be fetched.
+
+        Raises:
+            LedgerError: If the file is missing or damaged.
+        """
+        place = place or self._place
+        with self._explaining(f"{place}/{name}"):
+            files, folder = self._open(place)
+            if isinstance(files, LocalFileSystem):
+                files.info(f"{folder}/{name}")
+                yield f"{folder}/{name}"
+                return
+            path = self._folder / f"{secrets.token_hex(4)}-{name}"
+            try:
+                files.get_file(f"{folder}/{name}", str(path))
+                yield str(path)
+            finally:
+                path.unlink(missing_ok=True)
+
+    def add_part(
+        self, write: t.Callable[[str], int], fields: list[str], *, changed_at: str = "", is_base: bool = False
+    ) -> None:
+        """Make members durable, and count them from the next manifest on.
+
+        Args:
+            write: Writes the rows to a path as Parquet, and returns how many there are.
             fields: The profile fields that their digests cover.
-
-        Returns:
-            The manifest's name.
+            changed_at: When their changes were seen.
+            is_base: Whether they take the place of all parts so far.
 
         Raises:
-            LedgerError: If it cannot be written.
+            LedgerError: If they cannot be written.
         """
-        name = self._new_name("b", "parquet")
-        rows = self._write_table(query, name)
-        merged = [part.name for part in self.manifest.parts if part.name.startswith("p-")]
-        present = set(self._names(self._place))
-        settled = [other for other in [*self.manifest.settled, *merged] if other in present]
-        return self._write_manifest([PartRef(name, rows, fields)], settled)
+        manifest = self.manifest
+        number = manifest.number + 1
+        name = f"{'b' if is_base else 'p'}-{number:06d}-{secrets.token_hex(8)}.parquet"
+        path = self._folder / name
+        with self._explaining(str(path), is_write=True):
+            rows = write(str(path))
+        self._put(path, name)
+        selections = [] if is_base else manifest.selections
+        if fields not in selections:
+            selections = [*selections, fields]
+        part = Part(name, rows, selections.index(fields))
+        merged = [other.name for other in manifest.parts if other.name.startswith("p-")] if is_base else []
+        self.manifest = msgspec.structs.replace(
+            manifest,
+            number=number,
+            selections=selections,
+            parts=[part] if is_base else [*manifest.parts, part],
+            settled=[*manifest.settled, *merged],
+            changed_at=changed_at or manifest.changed_at,
+        )
 
-    def settle(self, names: t.Sequence[str]) -> str:
-        """Note that parts in doubt count no more, when nothing had to be sent again for them.
+    def settle(self) -> None:
+        """Note that the parts in doubt count no more: what they hold was sent again."""
+        self.manifest = msgspec.structs.replace(
+            self.manifest, settled=[*self.manifest.settled, *self.doubtful]
+        )
+        self.doubtful = []
+
+    def update(self, **changes: t.Any) -> None:
+        """Change what the next manifest says.
 
         Args:
-            names: The parts.
+            **changes: New values of its attributes.
+        """
+        self.manifest = msgspec.structs.replace(self.manifest, **changes)
+
+    def save(self) -> str:
+        """Make the manifest durable.
 
         Returns:
-            The manifest's name.
+            Its name, for the state that follows the records of all its parts.
 
         Raises:
             LedgerError: If it cannot be written.
         """
-        return self._write_manifest(list(self.manifest.parts), [*self.manifest.settled, *names])
+        self.update(number=self.manifest.number + 1)
+        name = f"m-{self.manifest.number:06d}-{secrets.token_hex(8)}.json"
+        path = self._folder / name
+        with self._explaining(str(path), is_write=True):
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.manifest), indent=1))
+        self._put(path, name)
+        return name
 
     def delete_old(self, keep_days: int) -> None:
-        """Delete files that the incoming state does not need and that are old.
+        """Delete files that the incoming state does not reach and that are old.
 
         Args:
             keep_days: How old.
         """
-        needed = {part.name for part in self.manifest.parts} | set(self.unsettled)
         before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=keep_days)
         files, place = self._open(self._place)
         for name in self._names(self._place):
-            if name in needed or (name[:8] >= f"m-{self.manifest.number:06d}" and name.startswith("m-")):
-                continue
             # What cannot be deleted now can be at the next run.
             with contextlib.suppress(OSError, ValueError):
                 modified = files.modified(f"{place}/{name}")
-                if modified.replace(tzinfo=modified.tzinfo or dt.timezone.utc) < before:
+                if name not in self._needed and _aware(modified) < before:
                     files.rm_file(f"{place}/{name}")
-
-    @property
-    def _place(self) -> str:
-        return f"{self.url.rstrip('/')}/{self.ledger_id}/{self.audience_id}"
-
-    def _new_name(self, kind: str, suffix: str) -> str:
-        return f"{kind}-{self.manifest.number + 1:06d}-{secrets.token_hex(8)}.{suffix}"
-
-    def _write_manifest(self, parts: list[PartRef], settled: list[str]) -> str:
-        name = self._new_name("m", "json")
-        self.manifest = Manifest(parts, settled, self.manifest.number + 1)
-        path = self.folder / name
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self.manifest), indent=1))
-        self._put(path, name)
-        return name
 
     def _read_manifest(self, place: str, name: str) -> Manifest:
         with self._explaining(f"{place}/{name}"):
             files, folder = self._open(place)
-            content = files.cat_file(f"{folder}/{name}")
-            return msgspec.json.decode(content, type=Manifest)
-
-    def _load_known(self, place: str, manifest: Manifest, table: str) -> list[list[str]]:
-        """Read a manifest's parts; later rows win.
-
-        Returns:
-            The field selections that the rows' column `selection` counts.
-        """
-        selections: list[list[str]] = []
-        for part in manifest.parts:
-            if part.fields not in selections:
-                selections.append(part.fields)
-            path = self._get(place, part.name)
-            with self._explaining(f"{place}/{part.name}"):
-                if part is not manifest.parts[0]:
-                    self.database.execute(
-                        f"DELETE FROM {table} USING read_parquet('{path}') AS newer WHERE {table}.key = newer.key"  # noqa: S608
-                    )
-                self.database.execute(
-                    f"INSERT INTO {table} SELECT *, {selections.index(part.fields)} FROM read_parquet('{path}') WHERE NOT gone"  # noqa: S608
-                )
-            path.unlink()
-        return selections
-
-    def _load_doubt(self, place: str, name: str) -> None:
-        path = self._get(place, name)
-        with self._explaining(f"{place}/{name}"):
-            self.database.execute(
-                f"INSERT INTO doubt SELECT key, raw FROM read_parquet('{path}') WHERE sent OR gone"  # noqa: S608
-            )
-        path.unlink()
-
-    def _write_table(self, query: str, name: str) -> int:
-        path = self.folder / name
-        with self._explaining(str(path), is_write=True):
-            rows = self.database.execute(
-                f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
-            ).fetchone()
-        self._put(path, name)
-        return int(rows[0]) if rows else 0
+            return msgspec.json.decode(files.cat_file(f"{folder}/{name}"), type=Manifest)
 
     def _names(self, place: str, *, folders: bool = False) -> list[str]:
         with self._explaining(place):
@@ -320,19 +308,12 @@ class Ledger:
                 found = files.ls(folder, detail=True)
             except FileNotFoundError:
                 return []
-            names = [
-                item["name"].rstrip("/").rpartition("/")[2]
-                for item in found
-                if (item["type"] == "directory") == folders
-            ]
-            return sorted(name for name in names if folders or _NAME.fullmatch(name))
-
-    def _get(self, place: str, name: str) -> Path:
-        path = self.folder / f"{secrets.token_hex(4)}-{name}"
-        with self._explaining(f"{place}/{name}"):
-            files, folder = self._open(place)
-            files.get_file(f"{folder}/{name}", str(path))
-        return path
+        names = [
+            item["name"].rstrip("/").rpartition("/")[2]
+            for item in found
+            if (item["type"] == "directory") == folders
+        ]
+        return sorted(name for name in names if folders or _NAME.fullmatch(name))
 
     def _put(self, path: Path, name: str) -> None:
         """Make a file durable under its name; it is never seen half-written."""
@@ -357,7 +338,7 @@ class Ledger:
             raise
         except FileNotFoundError as error:
             msg = (
-                f"The ledger file {place} is missing, to which the state points: restore it, or run once with --full-refresh, which "
+                f"The ledger file {place}, to which the state points, is missing: restore it, or run once with --full-refresh, which "
                 "sends everybody again."
             )
             raise LedgerError(msg) from error
@@ -365,21 +346,23 @@ class Ledger:
             msg = f"The ledger at {place} needs more packages: install lytics-to-cordial[s3] or [gcs]."
             raise LedgerError(msg) from error
         except Exception as error:
-            if is_write:
-                msg = (
-                    f"The ledger file {place} cannot be written ({_reason(error)}): make room or give write rights there, or set "
-                    "ledger_url to another folder."
-                )
-            else:
-                msg = (
-                    f"The ledger file {place} cannot be read ({_reason(error)}): restore it, or run once with --full-refresh, which "
-                    "sends everybody again."
-                )
+            reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+            cure = (
+                "make room or give write rights there, or set ledger_url to another folder"
+                if is_write
+                else "restore it, or run once with --full-refresh, which sends everybody again"
+            )
+            msg = f"The ledger file {place} cannot be {'written' if is_write else 'read'} ({reason}): {cure}."
             raise LedgerError(msg) from error
 
 
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
+def _number(name: str) -> int:
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else 0
+
+
+def _aware(time: dt.datetime) -> dt.datetime:
+    return time if time.tzinfo else time.replace(tzinfo=dt.timezone.utc)
 
 
 def _put_local(path: Path, target: Path) -> None:

@@ -7,8 +7,8 @@ import queue
 import threading
 import typing as t
 
+from singer_process.errors import UserError
 from tap_lytics_audience.client import CursorError
-from tap_lytics_audience.errors import UserError
 
 if t.TYPE_CHECKING:
     from tap_lytics_audience.client import Lytics, Page, Row

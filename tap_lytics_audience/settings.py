@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import decimal
 import typing as t
 from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
-from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_lytics_audience.errors import UserError
+from singer_process.config import given_values
+from singer_process.errors import UserError
 
 CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
     th.Property(
@@ -177,12 +176,7 @@ class Settings:
             UserError: If a value cannot work.
         """
         names = {field.name for field in dataclasses.fields(cls)}
-        # The SDK reads numbers of a configuration file as Decimal, which clocks do not take.
-        given: dict[str, t.Any] = {
-            name: float(value) if isinstance(value, decimal.Decimal) else value
-            for name, value in config.items()
-            if name in names and value is not None
-        }
+        given = given_values(config, names)
         given["audiences"] = tuple(
             dict.fromkeys(name.strip() for name in given.get("audiences") or () if name.strip())
         )
@@ -199,51 +193,3 @@ class Settings:
             msg = "The setting triggers_url is missing: set it to the folder where trigger messages land, or change_detection to scan."
             raise UserError(msg)
         return settings
-
-
-def with_blanks_unset(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Drop blank strings: a blank variable in `.env` arrives as one and means unset.
-
-    Args:
-        config: Setting by name, as given.
-
-    Returns:
-        The same without the blank ones.
-    """
-    return {
-        name: value for name, value in config.items() if not (isinstance(value, str) and not value.strip())
-    }
-
-
-def config_errors(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]) -> list[str]:
-    """What is wrong with a configuration, without its values: one may be a secret in the wrong place.
-
-    Args:
-        config: Setting by name.
-        schema: The settings' JSON schema.
-
-    Returns:
-        One sentence for each setting.
-    """
-    errors: list[str] = []
-    for name, rule in schema["properties"].items():
-        if name not in config:
-            continue
-        for error in DEFAULT_JSONSCHEMA_VALIDATOR(rule).iter_errors(config[name]):
-            place = ".".join([name, *map(str, error.path)])
-            kinds = [kind for kind in _as_list(error.validator_value) if kind not in {"null", None}]
-            expectation = _EXPECTATIONS.get(str(error.validator), "is not valid")
-            errors.append(f"The setting {place} {expectation.format(', '.join(map(str, kinds)))}.")
-    return errors
-
-
-_EXPECTATIONS = {
-    "type": "must be of type {}",
-    "enum": "must be one of {}",
-    "minimum": "must be at least {}",
-    "maximum": "must be at most {}",
-}
-
-
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]

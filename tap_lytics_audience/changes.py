@@ -1,0 +1,434 @@
+"""The difference between what Lytics shows and what the ledger holds: who enters, changed, or may have left.
+
+Joins run in a database on this machine, in blocks, so that an audience of any size needs little memory.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+import duckdb
+
+from tap_lytics_audience.spool import COLUMNS
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from tap_lytics_audience.ledger import Ledger, Stranger
+    from tap_lytics_audience.spool import Spool
+
+BLOCK_ROWS = 50_000
+BLOCKS = 20
+"""A large ledger is joined about so often: each join reads all of it."""
+MEMORY = "384MB"
+_FETCHED_ROWS = 5_000
+_EVENTS = "(key VARCHAR, raw VARCHAR, kind VARCHAR, happened_at DOUBLE, landed_at DOUBLE)"
+_MEMBERS = "key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, sent BOOLEAN"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is sent.
+
+    Attributes:
+        existing_users: Whether the members at the first run are.
+        profile_updates: Whether members whose fields changed are.
+        is_first_pass: Whether the audience was never sent from beginning to end.
+    """
+
+    existing_users: bool
+    profile_updates: bool
+    is_first_pass: bool
+
+
+@dataclass
+class Changes:
+    """The database of one audience and one run.
+
+    Attributes:
+        folder: Where it is kept.
+        fields: The profile fields that digests cover now.
+        rules: What is sent.
+        selections: The profile fields that the ledger's digests cover, as `known.selection` counts them.
+        last_seen: Some of the members who were seen last: key and identifier.
+    """
+
+    folder: Path
+    fields: list[str]
+    rules: Rules
+    selections: list[list[str]] = field(default_factory=list)
+    last_seen: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """An empty database, which spills to its folder."""
+        self._database = duckdb.connect(self.folder / "changes.duckdb")
+        self._database.execute(
+            f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET temp_directory = '{self.folder}/spill'; "
+            "SET preserve_insertion_order = FALSE; SET wal_autocheckpoint = '1GB';"
+            f"CREATE TABLE known ({_MEMBERS}, selection INTEGER);"
+            "CREATE TABLE doubt (key VARCHAR, raw VARCHAR, send BOOLEAN, gone BOOLEAN);"
+            "CREATE TABLE profiles (id UBIGINT); CREATE TABLE seen (key VARCHAR);"
+            f"CREATE TABLE changed ({_MEMBERS}, gone BOOLEAN);"
+            f"CREATE TABLE events {_EVENTS};"
+            "CREATE TABLE exits (key VARCHAR, raw VARCHAR);"
+            "CREATE TABLE later (key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, older BIGINT[], start BIGINT, size INTEGER)"
+        )
+        self._known = self._seen = 0
+
+    def load(self, ledger: Ledger) -> None:
+        """Read what the ledger holds.
+
+        Args:
+            ledger: The ledger, opened.
+
+        Raises:
+            LedgerError: If a file is missing or damaged.
+        """
+        manifest = ledger.manifest
+        self.selections = manifest.selections
+        self._run(f"CREATE TEMP TABLE newer ({_MEMBERS}, gone BOOLEAN, selection INTEGER, place INTEGER)")
+        for place, part in enumerate(manifest.parts):
+            with ledger.reading(part.name) as path:
+                if part.name.startswith("b-"):
+                    self._run(
+                        f"INSERT INTO known SELECT key, raw, speaker, digest, sent, {part.selection} FROM read_parquet('{path}')"
+                    )
+                else:
+                    self._run(
+                        f"INSERT INTO newer SELECT *, {part.selection}, {place} FROM read_parquet('{path}')"
+                    )
+        if self._number("SELECT count(*) FROM newer"):
+            self._run(
+                "CREATE TEMP TABLE newest AS FROM newer QUALIFY row_number() OVER (PARTITION BY key ORDER BY place DESC) = 1"
+            )
+            self._run("DELETE FROM known WHERE key IN (SELECT key FROM newest)")
+            self._run(
+                "INSERT INTO known SELECT key, raw, speaker, digest, sent, selection FROM newest WHERE NOT gone"
+            )
+            self._run("DROP TABLE newest")
+        self._run("DROP TABLE newer")
+        self._known = self._number("SELECT count(*) FROM known")
+        for name in ledger.doubtful:
+            with ledger.reading(name) as path:
+                self._run(
+                    f"INSERT INTO doubt SELECT key, raw, TRUE, gone FROM read_parquet('{path}') WHERE sent OR gone"
+                )
+        self._unite_doubts()
+
+    def load_strangers(self, ledger: Ledger, strangers: t.Sequence[Stranger]) -> None:
+        """Doubt all that other ledgers hold: without a state nobody knows what was delivered.
+
+        Args:
+            ledger: This ledger.
+            strangers: The others.
+
+        Raises:
+            LedgerError: If a file is missing or damaged.
+        """
+        for stranger in strangers:
+            parts = [part.name for part in stranger.acknowledged.parts]
+            for name in dict.fromkeys([*parts, *stranger.doubtful]):
+                # Acknowledged exits are over and done with; the rest may still be on the list.
+                rows = "WHERE NOT gone" if name in parts else ""
+                with ledger.reading(name, stranger.place) as path:
+                    self._run(
+                        f"INSERT INTO doubt SELECT key, raw, sent OR gone, gone FROM read_parquet('{path}') {rows}"
+                    )
+        self._unite_doubts()
+
+    @property
+    def block_rows(self) -> int:
+        """How many profiles make a block."""
+        return max(BLOCK_ROWS, (self._known + self._seen) // BLOCKS)
+
+    @property
+    def ledger_size(self) -> int:
+        """How many members there were before this run, as far as anybody knows."""
+        return self._known + self._number(
+            "SELECT count(*) FROM doubt ANTI JOIN known USING (key) WHERE NOT gone"
+        )
+
+    @property
+    def profiles(self) -> int:
+        """How many different profiles were seen."""
+        return self._number("SELECT count(DISTINCT id) FROM profiles")
+
+    @property
+    def adds_fields(self) -> bool:
+        """Whether fields are sent that the ledger's digests do not cover."""
+        return any(set(self.fields) - set(selection) for selection in self.selections)
+
+    def look_at(self, spool: Spool) -> None:
+        """Decide what happens to each profile of a block; `write_part` and `records` give the result.
+
+        Args:
+            spool: The block.
+        """
+        spool.flush()
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE block AS FROM read_json('{spool.table}', format = 'newline_delimited', columns = {COLUMNS})"
+        )
+        self._run("INSERT INTO profiles SELECT hash(id) FROM block")
+        self._judge("block", may_defer=True)
+        deferred = self._rows("SELECT start, size FROM judged WHERE is_deferred ORDER BY start")
+        if deferred:
+            first = spool.keep(deferred)
+            self._run(
+                f"INSERT INTO later SELECT key, raw, speaker, digest, older, {first} + sum(size) OVER (ORDER BY start) - size, size "
+                "FROM judged WHERE is_deferred"
+            )
+        self._settle_judged()
+
+    def look_at_deferred(self, spool: Spool) -> None:
+        """Decide what happens to members whose usual profile was not seen: another of theirs speaks from now on.
+
+        Args:
+            spool: The last block; these profiles take its place.
+        """
+        spool.clear(restore_kept=True)
+        self._judge("later", may_defer=False)
+        self._run("DELETE FROM later")
+        self._settle_judged()
+
+    @property
+    def is_any_deferred(self) -> bool:
+        """Whether members wait for the profile that usually speaks for them."""
+        return self._number("SELECT count(*) FROM later") > 0
+
+    def write_part(self, path: str) -> int:
+        """Write the decisions of the last block as a part.
+
+        Args:
+            path: The Parquet file.
+
+        Returns:
+            How many rows it has; 0 if there was nothing to write.
+        """
+        return self._copy("SELECT key, raw, speaker, digest, sent, FALSE AS gone FROM judged", path)
+
+    @property
+    def has_part(self) -> bool:
+        """Whether the last block holds anything to remember."""
+        return self._number("SELECT count(*) FROM judged") > 0
+
+    def records(self) -> t.Iterator[tuple[str, str, int, int]]:
+        """What the last block has to send.
+
+        Yields:
+            The change, the member key, and where its fields are in the spool: start and size.
+        """
+        yield from self._streamed(
+            "SELECT change, key, start, size FROM judged WHERE change NOT IN ('record', 'note') ORDER BY start"
+        )
+
+    def load_events(self, path: Path) -> None:
+        """Name members to look at, where not all are.
+
+        Args:
+            path: JSON lines: key, raw identifier, kind of event, and when it happened and landed in seconds since 1970.
+        """
+        self._run(
+            f"INSERT INTO events FROM read_json('{path}', format = 'newline_delimited', columns = "
+            "{key: 'VARCHAR', raw: 'VARCHAR', kind: 'VARCHAR', happened_at: 'DOUBLE', landed_at: 'DOUBLE'})"
+        )
+
+    def touched(self) -> t.Iterator[tuple[str, str]]:
+        """The members to look at where not all are: those with events, and those in doubt; key and identifier of each."""
+        yield from self._streamed(
+            "SELECT DISTINCT key, raw FROM (SELECT key, raw FROM events UNION ALL SELECT key, raw FROM doubt "
+            "UNION ALL SELECT key, known.raw FROM events JOIN known USING (key)) ORDER BY key"
+        )
+
+    def unsettled_since(self, young_since: float) -> float | None:
+        """The landing time of the earliest event that has to be looked at again.
+
+        Args:
+            young_since: Events since then may not be in Lytics' index yet.
+
+        Returns:
+            The time, in seconds since 1970; None if none has to be.
+        """
+        return t.cast(
+            "float | None",
+            self._rows(
+                "WITH newest AS (SELECT key, arg_max(kind, happened_at) AS kind, min(landed_at) AS landed_at, "
+                "max(greatest(happened_at, landed_at)) AS at FROM events GROUP BY key) "
+                "SELECT min(landed_at) FROM newest LEFT JOIN seen ON newest.key = seen.key "
+                f"WHERE at > {young_since} OR (kind = 'enter' AND seen.key IS NULL) OR (kind = 'exit' AND seen.key IS NOT NULL)"
+            )[0][0],
+        )
+
+    def find_candidates(self, *, among_touched: bool) -> None:
+        """List who may have left.
+
+        Args:
+            among_touched: Only those who were looked at; else all who were not seen.
+        """
+        # Of somebody whose newest event is an enter, the index may not know it yet: that is looked at again, not an exit.
+        touched = (
+            "(FROM known WHERE key IN (SELECT key FROM events GROUP BY key HAVING arg_max(kind, happened_at) <> 'enter'))"
+            if among_touched
+            else "known"
+        )
+        self._run(
+            "CREATE OR REPLACE TABLE candidates AS "
+            f"SELECT key, raw, TRUE AS is_fresh FROM {touched} ANTI JOIN seen USING (key) "
+            "UNION SELECT key, raw, NOT gone FROM doubt ANTI JOIN known USING (key) ANTI JOIN seen USING (key) "
+            "UNION SELECT key, raw, TRUE FROM doubt SEMI JOIN known USING (key) ANTI JOIN seen USING (key)"
+        )
+
+    def count_candidates(self) -> int:
+        """How many may have left whose exit no earlier run has decided."""
+        return self._number("SELECT count(DISTINCT key) FROM candidates WHERE is_fresh")
+
+    def candidates(self) -> t.Iterator[tuple[str, str]]:
+        """Who may have left: key and identifier of each."""
+        yield from self._streamed("SELECT DISTINCT key, raw FROM candidates ORDER BY key, raw")
+
+    def confirm_exits(self) -> int:
+        """Take all candidates who were not seen meanwhile for gone.
+
+        Returns:
+            How many.
+        """
+        self._run(
+            "INSERT INTO exits SELECT key, any_value(raw) FROM candidates ANTI JOIN seen USING (key) GROUP BY key"
+        )
+        return self._number("SELECT count(*) FROM exits")
+
+    def take_exits(self) -> bool:
+        """Make the next exits the last block; `write_part` and `exit_keys` give them.
+
+        Returns:
+            Whether there are any.
+        """
+        self._run(f"CREATE OR REPLACE TABLE leaving AS FROM exits ORDER BY key LIMIT {BLOCK_ROWS}")
+        self._run("DELETE FROM exits WHERE key IN (SELECT key FROM leaving)")
+        self._run("INSERT INTO changed SELECT key, raw, '', 0, TRUE, TRUE FROM leaving")
+        return self._number("SELECT count(*) FROM leaving") > 0
+
+    def write_exits(self, path: str) -> int:
+        """Write the exits that were taken as a part.
+
+        Args:
+            path: The Parquet file.
+
+        Returns:
+            How many rows it has.
+        """
+        return self._copy(
+            "SELECT key, raw, '' AS speaker, 0::BIGINT AS digest, TRUE AS sent, TRUE AS gone FROM leaving",
+            path,
+        )
+
+    def exit_keys(self) -> t.Iterator[str]:
+        """The keys of the exits that were taken."""
+        for (key,) in self._streamed("SELECT key FROM leaving ORDER BY key"):
+            yield key
+
+    @property
+    def can_merge(self) -> bool:
+        """Whether one selection covers all members, as a base needs."""
+        current = self._current_selection()
+        return not self._number(
+            f"SELECT count(*) FROM known ANTI JOIN changed USING (key) WHERE selection <> {current}"
+        )
+
+    def write_base(self, path: str) -> int:
+        """Write all members as a base.
+
+        Args:
+            path: The Parquet file.
+
+        Returns:
+            How many rows it has.
+        """
+        return self._copy(
+            "SELECT key, raw, speaker, digest, sent, FALSE AS gone FROM known ANTI JOIN changed USING (key) "
+            "UNION ALL SELECT * FROM changed WHERE NOT gone",
+            path,
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def _judge(self, source: str, *, may_defer: bool) -> None:
+        """Fill the table `judged`: one row a member, with what happens to it."""
+        current = self._current_selection()
+        older = [selection for selection in self.selections if set(selection) > set(self.fields)]
+        same = " ".join(
+            f"WHEN {self.selections.index(selection)} THEN k.digest = b.older[{number}]"
+            for number, selection in enumerate(older, start=1)
+        )
+        rules = self.rules
+        first = "backfill" if rules.is_first_pass else "enter"
+        unknown = "record" if rules.is_first_pass and not rules.existing_users else first
+        late = "'backfill'" if rules.existing_users else "NULL"
+        self._run(
+            f"""
+            CREATE OR REPLACE TABLE judged AS
+            WITH joined AS (
+                SELECT b.*, k.key IS NOT NULL AS is_known, coalesce(k.sent, FALSE) AS was_sent,
+                    {"b.speaker <> k.speaker AND k.key IS NOT NULL" if may_defer else "FALSE"} AS is_deferred,
+                    b.raw <> k.raw OR b.speaker <> k.speaker OR k.selection <> {current} AS is_stale,
+                    CASE k.selection WHEN {current} THEN k.digest = b.digest {same} ELSE FALSE END AS is_same,
+                    coalesce(d.send, FALSE) AS in_doubt
+                FROM {source} AS b LEFT JOIN known AS k ON k.key = b.key LEFT JOIN doubt AS d ON d.key = b.key
+                WHERE b.key IS NOT NULL AND b.key NOT IN (SELECT key FROM seen)
+                QUALIFY row_number() OVER (PARTITION BY b.key ORDER BY b.speaker <> k.speaker, b.speaker, b.start) = 1
+            )
+            SELECT *,
+                CASE
+                    WHEN in_doubt THEN CASE WHEN was_sent THEN 'update' ELSE '{first}' END
+                    WHEN NOT is_known THEN '{unknown}'
+                    WHEN NOT was_sent AND {late} IS NOT NULL THEN {late}
+                    WHEN was_sent AND {rules.profile_updates} AND NOT is_same THEN 'update'
+                    WHEN is_stale THEN 'note'
+                END AS change,
+                was_sent OR change NOT IN ('record', 'note') AS sent
+            FROM joined
+            """
+        )
+
+    def _settle_judged(self) -> None:
+        """Remember who was seen, and keep what has to be written."""
+        self._run("INSERT INTO seen SELECT key FROM judged WHERE NOT is_deferred")
+        self.last_seen = (
+            self._rows("SELECT key, raw FROM judged WHERE NOT is_deferred LIMIT 5") or self.last_seen
+        )
+        self._seen = self._number("SELECT count(*) FROM seen")
+        self._run("DELETE FROM judged WHERE is_deferred OR change IS NULL")
+        self._run("INSERT INTO changed SELECT key, raw, speaker, digest, sent, FALSE FROM judged")
+
+    def _current_selection(self) -> int:
+        return self.selections.index(self.fields) if self.fields in self.selections else -1
+
+    def _unite_doubts(self) -> None:
+        """One row a member and identifier: sent if any part says so, gone if all do."""
+        self._run(
+            "CREATE OR REPLACE TABLE doubt AS SELECT key, any_value(raw) AS raw, bool_or(send) AS send, bool_and(gone) AS gone "
+            "FROM doubt GROUP BY key"
+        )
+
+    def _copy(self, query: str, path: str) -> int:
+        found = self._run(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        return int(found[0]) if found else 0
+
+    def _number(self, query: str) -> int:
+        found = self._run(query).fetchone()
+        return int(found[0]) if found else 0
+
+    def _rows(self, query: str) -> list[tuple[t.Any, ...]]:
+        return self._run(query).fetchall()
+
+    def _streamed(self, query: str) -> t.Iterator[tuple[t.Any, ...]]:
+        """Rows a few at a time, on a connection of their own: others may run queries in between."""
+        with self._database.cursor() as cursor:
+            cursor.execute(query)
+            while rows := cursor.fetchmany(_FETCHED_ROWS):
+                yield from rows
+
+    def _run(self, query: str) -> duckdb.DuckDBPyConnection:
+        return self._database.execute(query)

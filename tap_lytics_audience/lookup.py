@@ -1,0 +1,107 @@
+"""What is true of some members: ad hoc scans, each with a control member who must come back."""
+
+from __future__ import annotations
+
+import collections
+import re
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from singer_process.errors import UserError
+from tap_lytics_audience.spool import member_key
+
+if t.TYPE_CHECKING:
+    from tap_lytics_audience.client import Audience, Lytics, Row
+    from tap_lytics_audience.fields import Selection
+
+    Members: t.TypeAlias = t.Iterable[tuple[str, str]]
+
+VALUES = 99
+"""Identifiers in one query, the control member's aside: with it they fill one page of Lytics."""
+
+
+class LookupFailedError(UserError):
+    """Lytics' answers about single members cannot be trusted."""
+
+
+def look_up(
+    lytics: Lytics,
+    audience: Audience,
+    members: Members,
+    *,
+    controls: t.Sequence[tuple[str, str]],
+    selection: Selection,
+    fields: t.Sequence[str],
+    concurrency: int,
+) -> t.Iterator[list[Row]]:
+    """Read those of some people who are in an audience now.
+
+    Args:
+        lytics: The account.
+        audience: The audience.
+        members: Key and identifier of each; one key can have several identifiers.
+        controls: Members for certain; without any, nothing proves that an empty answer is one.
+        selection: Says which field identifies members.
+        fields: Profile fields to ask for.
+        concurrency: How many queries at once.
+
+    Yields:
+        Profiles, those of control members among them.
+
+    Raises:
+        LookupFailedError: If a control member does not come back.
+        LyticsError: If Lytics does not answer.
+    """
+
+    def ask(values: list[str]) -> list[Row]:
+        # A control member may have left a moment ago; that all of several did is no coincidence.
+        for key, raw in controls or [("", "")]:
+            text = filter_text(audience, selection.identifier, [*values, raw] if raw else values)
+            rows = list(lytics.find(text, fields))
+            if not key or any(member_key(row.get(selection.identifier)) == key for row in rows):
+                return rows
+        msg = (
+            f"Lytics did not find members of audience {audience.slug!r} whom its scan had just shown, so it cannot confirm who left: no "
+            "exit of this audience was sent; run again later, and tell Lytics' support if it stays so."
+        )
+        raise LookupFailedError(msg)
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="lookup") as pool:
+        waiting: collections.deque[t.Any] = collections.deque()
+        for values in _chunks(members):
+            waiting.append(pool.submit(ask, values))
+            if len(waiting) > 2 * concurrency:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def filter_text(audience: Audience, field: str, values: t.Iterable[str]) -> str:
+    """A filter for those members of an audience who have one of some identifiers (Lytics docs: FilterQL).
+
+    Args:
+        audience: The audience.
+        field: The identifier's field.
+        values: Identifiers. People influence them, so they are quoted.
+
+    Returns:
+        FilterQL.
+    """
+    name = audience.slug if re.fullmatch(r"[A-Za-z0-9_-]+", audience.slug) else audience.id
+    return f"FILTER AND (INCLUDE {name}, {field} IN ({', '.join(map(_quoted, values))})) FROM user"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _chunks(members: Members) -> t.Iterator[list[str]]:
+    values: list[str] = []
+    for key, raw in members:
+        new = [key] if raw == key else [key, raw]
+        if len(values) + len(new) > VALUES:
+            yield values
+            values = []
+        values += [value for value in new if value not in values]
+    if values:
+        yield values

@@ -1,0 +1,163 @@
+"""Profiles on their way from a scan to the ledger: on disk, as a block of any size may not fit in memory."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+import unicodedata
+
+import msgspec
+
+from tap_lytics_audience.fields import digest, encode
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from tap_lytics_audience.client import Row
+    from tap_lytics_audience.fields import Selection
+
+COLUMNS = (
+    "{id: 'VARCHAR', key: 'VARCHAR', raw: 'VARCHAR', speaker: 'VARCHAR', digest: 'BIGINT', older: 'BIGINT[]', "
+    "start: 'BIGINT', size: 'INTEGER'}"
+)
+"""Of a spool's table file, for DuckDB."""
+
+
+class _Line(msgspec.Struct):
+    id: str
+    key: str | None
+    raw: str
+    speaker: str
+    digest: int
+    older: list[int]
+    start: int
+    size: int
+
+
+def member_key(value: object) -> str | None:
+    """The key under which a profile is a member.
+
+    Args:
+        value: Its identifier.
+
+    Returns:
+        The identifier, trimmed; an address in NFC and lower case; None if there is none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    text = value.strip() if isinstance(value, str) else ""
+    if "@" in text:
+        text = unicodedata.normalize("NFC", text).lower()
+    return text or None
+
+
+class Spool:
+    """A block of profiles: a table of keys and digests, and beside it each profile's fields as they will be sent.
+
+    Attributes:
+        table: The table's file: JSON lines of `COLUMNS`.
+        rows: How many profiles there are.
+        without_identifier: How many profiles had none, of all blocks.
+
+    Args:
+        folder: Where to keep it.
+        selection: The fields that are sent.
+    """
+
+    def __init__(self, folder: Path, selection: Selection) -> None:
+        self.table = folder / "block.jsonl"
+        self.rows = self.without_identifier = 0
+        self._selection = selection
+        self._count = 0
+        self._size = 0
+        self._lines = self.table.open("w+b")
+        self._fields = (folder / "fields.bin").open("w+b")
+        self._kept = (folder / "kept.bin").open("w+b")
+        self._encode_lines = msgspec.json.Encoder().encode_lines
+
+    def add(self, rows: t.Iterable[Row]) -> None:
+        """Add profiles.
+
+        Args:
+            rows: As Lytics gives them.
+        """
+        lines: list[_Line] = []
+        written: list[bytes] = []
+        selection, size = self._selection, self._size
+        sent = selection.sent
+        for row in rows:
+            self._count += 1
+            values = selection.typed(row)
+            fields = encode({column: values[name] for name, column in sent})[1:-1]
+            mark = digest(values, selection.fields)
+            raw = row.get(selection.identifier)
+            key = member_key(raw)
+            self.without_identifier += key is None
+            id_ = row.get("_id")
+            lines.append(
+                _Line(
+                    # Without ids nobody can tell a repeated profile from two alike.
+                    str(id_) if id_ else f"#{self._count}",
+                    key,
+                    str(raw),
+                    str(id_) if id_ else str(mark),
+                    mark,
+                    [digest(values, older) for older in selection.compared],
+                    size,
+                    len(fields),
+                )
+            )
+            written.append(fields)
+            size += len(fields)
+        self._fields.write(b"".join(written))
+        self._lines.write(self._encode_lines(lines))
+        self._size = size
+        self.rows += len(lines)
+
+    def flush(self) -> None:
+        """Let others read what was added."""
+        self._lines.flush()
+
+    def fields(self, start: int, size: int) -> bytes:
+        """The fields of a profile, as JSON without the braces.
+
+        Args:
+            start: Where they begin, as the table says.
+            size: How long they are.
+        """
+        self._fields.seek(start)
+        return self._fields.read(size)
+
+    def keep(self, places: t.Iterable[tuple[int, int]]) -> int:
+        """Keep the fields of some profiles beyond the block, one after the other.
+
+        Args:
+            places: Start and size of each.
+
+        Returns:
+            Where the first of them begins among all that were kept.
+        """
+        first = self._kept.seek(0, os.SEEK_END)
+        for start, size in places:
+            self._kept.write(self.fields(start, size))
+        return first
+
+    def clear(self, *, restore_kept: bool = False) -> None:
+        """Forget all profiles of the block.
+
+        Args:
+            restore_kept: Go on with the fields that were kept, in place of the block's.
+        """
+        if restore_kept:
+            self._fields, self._kept = self._kept, self._fields
+        else:
+            self._fields.seek(0)
+            self._fields.truncate()
+        self._lines.seek(0)
+        self._lines.truncate()
+        self.rows = self._size = 0
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in (self._lines, self._fields, self._kept):
+            file.close()

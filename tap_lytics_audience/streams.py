@@ -1,0 +1,310 @@
+"""The tap's two streams: audiences, and their members."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import typing as t
+
+import msgspec
+from singer_sdk import Stream
+from singer_sdk import typing as th
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.singerlib.catalog import Metadata
+
+from singer_process.errors import UserError
+from singer_process.workspace import open_workspace
+from tap_lytics_audience import bookmark, messages
+from tap_lytics_audience.fields import as_columns, json_schema
+from tap_lytics_audience.ledger import Ledger
+from tap_lytics_audience.messages import RecordFormat
+from tap_lytics_audience.passes import AudiencePass
+from tap_lytics_audience.triggers import TriggerFiles
+
+if t.TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
+
+    from singer_sdk.helpers.types import Context
+    from singer_sdk.singerlib import MetadataMapping
+
+    from tap_lytics_audience.client import Audience, Field
+    from tap_lytics_audience.passes import Delivery
+    from tap_lytics_audience.tap import TapLyticsAudience
+
+LOOK_BACK = dt.timedelta(hours=1)
+"""Trigger messages can land in another order than they happened."""
+_WORD = re.compile(r"\w+")
+_LISTS = ("[", "ts[", "map[", "membership", "embedding", "geolocation", "flows")
+
+
+class AudiencesStream(Stream):
+    """The audiences that are followed."""
+
+    name = "audiences"
+    primary_keys: t.ClassVar[list[str]] = ["id"]
+    schema = th.PropertiesList(
+        th.Property("id", th.StringType, required=True, description="The audience's id in Lytics."),
+        th.Property("slug", th.StringType, description="Its slug."),
+        th.Property("name", th.StringType, description="Its name."),
+        th.Property("description", th.StringType, description="Its description."),
+        th.Property(
+            "size", th.IntegerType, description="How many profiles it has now, as Lytics counts them."
+        ),
+        th.Property("created", th.DateTimeType, description="When it was created."),
+        th.Property("updated", th.DateTimeType, description="When its definition last changed."),
+    ).to_dict()
+
+    def __init__(self, tap: TapLyticsAudience) -> None:
+        super().__init__(tap)
+        self._lytics_tap = tap
+
+    def get_records(self, context: Context | None) -> Iterator[dict[str, t.Any]]:  # noqa: ARG002 - the SDK's signature
+        """Read the audiences.
+
+        Args:
+            context: Not used.
+
+        Yields:
+            One record an audience.
+        """
+        for audience in self._lytics_tap.audiences():
+            yield {
+                "id": audience.id,
+                "slug": audience.slug,
+                "name": audience.name,
+                "description": audience.description,
+                "size": audience.size,
+                "created": audience.created,
+                "updated": audience.updated,
+            }
+
+
+class AudienceMembersStream(Stream):
+    """Who enters, changed and leaves.
+
+    Args:
+        tap: The tap.
+        fields: The account's profile fields.
+
+    Raises:
+        UserError: If the identifier cannot be one.
+    """
+
+    name = "audience_members"
+    replication_key = "audience_changed_at"
+
+    def __init__(self, tap: TapLyticsAudience, fields: list[Field]) -> None:
+        self._identifier = tap.settings.identifier_field
+        self._kinds = {field.name: field.type for field in fields}
+        self._columns = as_columns(
+            [field for field in fields if field.name != self._identifier], messages.COLUMNS
+        )
+        self._check_identifier()
+        properties = {
+            **messages.COLUMNS,
+            self._identifier: {"type": ["string"], "description": "Identifies the member."},
+        }
+        for field in fields:
+            if field.name in self._columns:
+                properties[self._columns[field.name]] = {
+                    **json_schema(field.type),
+                    "description": field.description or f"Profile field {field.name}.",
+                }
+        super().__init__(tap, schema={"type": "object", "properties": properties})
+        self._lytics_tap = tap
+        self.primary_keys = ["audience_id", self._identifier]
+        for name, column in self._columns.items():
+            if name != column:
+                self.logger.warning("The profile field %s is sent as %s, as its name is taken.", name, column)
+
+    @property
+    def metadata(self) -> MetadataMapping:
+        """What is selected: the columns that say what a record is about always are."""
+        metadata = super().metadata
+        for column in (*messages.COLUMNS, self._identifier):
+            entry = metadata.setdefault(("properties", column), Metadata())
+            entry.inclusion = Metadata.InclusionType.AUTOMATIC
+        return metadata
+
+    def get_records(self, context: Context | None) -> Iterable[dict[str, t.Any]]:  # noqa: ARG002 - the SDK's signature
+        """A few members of each audience, for a look at the tap's output; the ledger is left alone.
+
+        Args:
+            context: Not used.
+
+        Yields:
+            Records.
+        """
+        limit = self.ABORT_AT_RECORD_COUNT or 1
+        folder = open_workspace(self.tap_name)
+        for audience in self._lytics_tap.audiences():
+            one = self._begin(audience, folder / audience.id, "")
+            for change, key, fields in one.sample(limit):
+                yield self._as_dict(self._format(one), change, key, fields, "1970-01-01T00:00:00.000000Z")
+
+    def _sync_records(
+        self,
+        context: Context | None = None,
+        *,
+        write_messages: bool = True,
+    ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
+        """Write all records and states; a state points past what was written, never further.
+
+        Args:
+            context: Not used.
+            write_messages: Not used.
+
+        Yields:
+            Nothing: blocks of an audience do not fit through here one by one.
+
+        Raises:
+            UserError: If an audience could not be sent completely.
+        """
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            yield from super()._sync_records(context, write_messages=write_messages)
+            return
+        with self._lytics_tap.signal.interruptible():
+            folder = open_workspace(self.tap_name)
+            state = self.stream_state
+            bookmark.check_identifier(state, self._identifier)
+            audiences = self._lytics_tap.audiences(check_slugs=True)
+            self._check_maps(audiences)
+            passes = [
+                self._begin(audience, folder / audience.id, str(state["ledger"])) for audience in audiences
+            ]
+            self._read_triggers(passes)
+        for one in passes:
+            self._deliver(one, one.enters())
+        for one in passes:
+            self._deliver(one, one.late_enters())
+        for one in passes:
+            self._deliver(one, one.exits())
+            one.close()
+            one.log_summary()
+        problems = [one.problem for one in passes if one.problem]
+        if problems:
+            raise UserError(" ".join(problems))
+
+    def _begin(self, audience: Audience, folder: Path, ledger_id: str) -> AudiencePass:
+        settings = self._lytics_tap.settings
+        known = bookmark.read_bookmark(self.stream_state, audience.id) if ledger_id else None
+        return AudiencePass(
+            lytics=self._lytics_tap.lytics,
+            audience=audience,
+            settings=settings,
+            ledger=Ledger(settings.ledger_url, ledger_id or "sample", audience.id, folder),
+            ledger_id=ledger_id,
+            bookmark=known,
+            kinds=self._kinds,
+            sent=self._selected(),
+            folder=folder,
+        )
+
+    def _read_triggers(self, passes: list[AudiencePass]) -> None:
+        since = {one.audience.id: one.triggers_since for one in passes}
+        starts = [start for start in since.values() if start is not None]
+        url = self._lytics_tap.settings.triggers_url
+        if not starts or url is None:
+            return
+        names = {
+            name: one.audience.id for one in passes for name in (one.audience.id, one.audience.slug, one.slug)
+        }
+        files = TriggerFiles(url, audiences=names, identifier_field=self._identifier)
+        by_id = {one.audience.id: one for one in passes}
+        for event in files.events(min(starts) - LOOK_BACK):
+            start = since[event.audience_id]
+            if start is not None and event.landed_at >= start - LOOK_BACK:
+                by_id[event.audience_id].add_event(event)
+        for one in passes:
+            one.leave_unfinished(files.unfinished_since)
+        if files.without_identifier:
+            self.logger.warning(
+                "%d trigger messages have no %s: the next full scan looks at whom they mean.",
+                files.without_identifier,
+                self._identifier,
+            )
+
+    def _deliver(self, one: AudiencePass, deliveries: Iterator[Delivery]) -> None:
+        style = self._format(one)
+        is_plain = all(
+            isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled
+            for stream_map in self.stream_maps
+        )
+        with self.get_record_counter() as counter:
+            while True:
+                with self._lytics_tap.signal.interruptible():
+                    delivery = next(deliveries, None)
+                if delivery is None:
+                    return
+                if is_plain:
+                    # The SDK's way of a record, its copies and its flush, takes ten times as long.
+                    for lines, count in style.lines(delivery.records, delivery.seen_at):
+                        messages.write(lines)
+                        counter.increment(count)
+                        self._lytics_tap.signal.check()
+                else:
+                    for change, key, fields in delivery.records:
+                        self._write_record_message(
+                            self._as_dict(style, change, key, fields, delivery.seen_at)
+                        )
+                        counter.increment()
+                        self._lytics_tap.signal.check()
+                bookmark.write_bookmark(self.stream_state, one.audience.id, delivery.bookmark)
+                self._tap.state_writer.write_state(self.tap_state)
+
+    def _selected(self) -> list[tuple[str, str]]:
+        """Name in Lytics and in records of each selected profile field."""
+        return [
+            (name, column)
+            for name, column in self._columns.items()
+            if self.mask[("properties", column)] and column in self.effective_schema["properties"]
+        ]
+
+    def _format(self, one: AudiencePass) -> RecordFormat:
+        return RecordFormat(self.name, self._identifier, one.audience.id, one.slug, one.name)
+
+    @staticmethod
+    def _as_dict(style: RecordFormat, change: str, key: str, fields: bytes, seen_at: str) -> dict[str, t.Any]:
+        return {**style.columns(change, key, seen_at), **msgspec.json.decode(b"{" + fields + b"}")}
+
+    def _check_identifier(self) -> None:
+        kind = self._kinds.get(self._identifier)
+        if kind is None:
+            msg = f"The account has no profile field {self._identifier!r}: correct identifier_field."
+            raise UserError(msg)
+        if kind.startswith(_LISTS):
+            msg = f"The profile field {self._identifier!r} holds several values ({kind}): set identifier_field to one that holds one."
+            raise UserError(msg)
+
+    def _check_maps(self, audiences: list[Audience]) -> None:
+        """Stream maps meet exits, which have no profile fields: see that they pass."""
+        for stream_map in self.stream_maps:
+            if isinstance(stream_map, RemoveRecordTransform):
+                continue
+            for audience in audiences:
+                style = RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name)
+                exit_ = style.columns("exit", "somebody@example.com", "2024-01-01T00:00:00.000000Z")
+                try:
+                    passes = stream_map.transform(exit_) is not None
+                except Exception as error:
+                    msg = (
+                        f"The stream map of {stream_map.stream_alias!r} cannot be computed for an exit, which has no profile fields: in "
+                        'stream_maps write record.get("field") in place of field.'
+                    )
+                    raise UserError(msg) from error
+                if not passes and self._names_profile_fields(stream_map.stream_alias):
+                    msg = (
+                        f"The stream map of {stream_map.stream_alias!r} drops exits, so that nobody would ever leave: in stream_maps add "
+                        "`or audience_state == 'exit'` to __filter__."
+                    )
+                    raise UserError(msg)
+
+    def _names_profile_fields(self, alias: str) -> bool:
+        """Whether a filter looks at more than which audience a record is for."""
+        rules = (self.config.get("stream_maps") or {}).get(alias) or (
+            self.config.get("stream_maps") or {}
+        ).get(self.name)
+        text = str((rules or {}).get("__filter__", ""))
+        words = set(_WORD.findall(text)) - {"audience_id", "audience_slug", "audience_name"}
+        return bool(words & set(self.schema["properties"]))

@@ -1,0 +1,145 @@
+"""tap-lytics-audience: members of Lytics audiences, and who entered, changed or left."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import sys
+import typing as t
+
+from singer_sdk import Tap
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+
+from singer_process.config import config_errors, with_blanks_unset
+from singer_process.errors import UserError, described
+from singer_process.signals import StopSignal, Terminated
+from tap_lytics_audience import bookmark
+from tap_lytics_audience.client import Lytics
+from tap_lytics_audience.messages import CLOSED_OUTPUT
+from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
+from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream
+
+if t.TYPE_CHECKING:
+    from types import FrameType
+
+    from singer_sdk import Stream
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+    from tap_lytics_audience.client import Audience
+
+logger = logging.getLogger("tap-lytics-audience")
+
+
+class TapLyticsAudience(Tap):
+    """Reads the members of Lytics audiences, and who entered, changed or left since the last run."""
+
+    name = "tap-lytics-audience"
+    package_name = "lytics-to-cordial"
+    config_jsonschema = CONFIG_JSONSCHEMA
+    dynamic_catalog = True
+    capabilities: t.ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(self, **options: t.Any) -> None:
+        # The SDK's constructor already sets the handlers that use it.
+        self.signal = StopSignal()
+        super().__init__(**options)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self.append_builtin_config(self.config_jsonschema)
+        self._config = with_blanks_unset(self._config)
+        errors = config_errors(self._config, self.config_jsonschema)
+        if errors and raise_errors:
+            raise UserError(" ".join(errors))
+        return errors
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The settings.
+
+        Raises:
+            UserError: If one is missing or cannot work.
+        """
+        return Settings.from_config(self._config)
+
+    @functools.cached_property
+    def lytics(self) -> Lytics:
+        """The account."""
+        return Lytics(self.settings)
+
+    def audiences(self, *, check_slugs: bool = False) -> list[Audience]:
+        """The audiences that are followed, each once.
+
+        Args:
+            check_slugs: Refuse a slug that meant another audience in the last run.
+
+        Raises:
+            UserError: If one is not there, or is no longer the one it was.
+        """
+        found: dict[str, Audience] = {}
+        for name in self.settings.audiences:
+            audience = self.lytics.audience(name)
+            if check_slugs and name != audience.id:
+                bookmark.check_slug(self._members_state, name, audience.id)
+            found.setdefault(audience.id, audience)
+        return list(found.values())
+
+    def discover_streams(self) -> list[Stream]:
+        """The streams, with the account's own fields.
+
+        Raises:
+            UserError: If Lytics does not give them.
+        """
+        with self.signal.interruptible():
+            return [AudienceMembersStream(self, self.lytics.fields()), AudiencesStream(self)]
+
+    def load_state(self, state: dict[str, t.Any]) -> None:
+        """Take the state of the last run, or begin one: the first message names the ledger.
+
+        Args:
+            state: The state.
+        """
+        super().load_state(state)
+        identifier = str(self.config.get("identifier_field") or "email")
+        bookmark.begin(self._members_state, identifier)
+
+    @property
+    def _members_state(self) -> dict[str, t.Any]:
+        return self.state.setdefault("bookmarks", {}).setdefault(AudienceMembersStream.name, {})
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
+        self.signal.handle(signum)
+
+
+def main() -> None:
+    """Run the command line; a failure is one sentence and a non-zero exit code."""
+    try:
+        TapLyticsAudience.cli()
+    except Terminated as signal:
+        logger.warning("Stopping (signal %d): what was not sent goes with the next run.", signal.number)
+        code = 128 + signal.number
+    except UserError as error:
+        logger.critical("%s", error)
+        code = 1
+    except BrokenPipeError:
+        logger.critical("%s", CLOSED_OUTPUT)
+        code = 1
+    except Exception as error:  # noqa: BLE001 - its message may hold personal data
+        logger.critical("%s", described(error))
+        code = 1
+    else:
+        code = 0
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    # Scan threads may wait on the network for a minute; nothing that they still read is needed.
+    os._exit(code)
