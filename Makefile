@@ -2,9 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MEMBERS ?= 100000
+PIPELINE := tap-lytics-audience target-cordial
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint clean
+.PHONY: help install plugins demo test lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -17,6 +22,19 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 install: $(VENV)/.installed ## the environment, in .venv
+
+.meltano/.installed: $(VENV)/.installed meltano.yml
+	@meltano --log-level=warning install
+	@touch $@
+
+plugins: .meltano/.installed ## both plugins, each in an environment of its own, as Meltano wants them
+
+demo: plugins ## a sync from an audience of made-up people, and the proof that the list equals it
+	@python -m sandbox down >/dev/null
+	@rm -rf .sandbox ledger/sandbox rejects/sandbox
+	@meltano --log-level=error state clear --force "sandbox:tap-lytics-audience-to-target-cordial" >/dev/null 2>&1 || true
+	python -m sandbox up --audience "VIP Customers=$(MEMBERS)"
+	@trap 'python -m sandbox down' EXIT; set -ex; meltano run $(PIPELINE); python -m sandbox verify
 
 test: install ## all tests
 	$(BIN)/python -m pytest

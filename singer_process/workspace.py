@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import typing as t
 from pathlib import Path
 
 
@@ -25,6 +26,23 @@ def open_workspace(plugin: str) -> Path:
             if folder.stat().st_uid == os.getuid() and not _is_alive(owner):
                 shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+
+
+@contextlib.contextmanager
+def workspace(plugin: str) -> t.Iterator[Path]:
+    """A run's folder, for as long as the context lasts.
+
+    Args:
+        plugin: The plugin's name.
+
+    Yields:
+        A new folder that only its owner can enter.
+    """
+    folder = open_workspace(plugin)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_alive(process: int) -> bool:

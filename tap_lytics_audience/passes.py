@@ -27,6 +27,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from typing_extensions import Self
+
     from tap_lytics_audience.client import Audience, Lytics, Page
     from tap_lytics_audience.ledger import Ledger
     from tap_lytics_audience.settings import Settings
@@ -126,6 +128,12 @@ class AudiencePass:
         return self.ledger.manifest.slug
 
     @property
+    def seen_at(self) -> str:
+        """The time, in UTC with microseconds; never earlier than that of the audience's last change."""
+        now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return max(now, self.ledger.manifest.changed_at)
+
+    @property
     def triggers_since(self) -> dt.datetime | None:
         """The landing time from which on trigger messages count; None if the whole audience is scanned."""
         if self._is_due or self.bookmark is None:
@@ -221,15 +229,17 @@ class AudiencePass:
             return
         self._changes.confirm_exits()
         while self._changes.take_exits():
-            seen_at = self._now()
+            seen_at = self.seen_at
             self.ledger.add_part(self._changes.write_exits, self._selection.fields, changed_at=seen_at)
             self._save()
             yield Delivery(self._exit_records(), seen_at, self._bookmark())
         self._finish()
-        yield Delivery(iter(()), self._now(), self._complete_bookmark())
+        yield Delivery(iter(()), self.seen_at, self._complete_bookmark())
 
-    def close(self) -> None:
-        """Let go of the files."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._changes.close()
         self._spool.close()
 
@@ -400,7 +410,7 @@ class AudiencePass:
 
     def _deliver(self) -> Iterator[Delivery]:
         if self._changes.has_part:
-            seen_at = self._now()
+            seen_at = self.seen_at
             self.ledger.add_part(self._changes.write_part, self._selection.fields, changed_at=seen_at)
             self._save()
             yield Delivery(self._records(), seen_at, self._bookmark())
@@ -479,11 +489,6 @@ class AudiencePass:
         self._changes.load_events(path)
         path.unlink()
         self._events.clear()
-
-    def _now(self) -> str:
-        """The time, never earlier than that of the audience's last change."""
-        now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return max(now, self.ledger.manifest.changed_at)
 
 
 def _with_first(first: tuple[str, str], others: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 import typing as t
@@ -13,7 +14,7 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib.catalog import Metadata
 
 from singer_process.errors import UserError
-from singer_process.workspace import open_workspace
+from singer_process.workspace import workspace
 from tap_lytics_audience import bookmark, messages
 from tap_lytics_audience.fields import as_columns, json_schema
 from tap_lytics_audience.ledger import Ledger
@@ -26,6 +27,7 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from singer_sdk.helpers.types import Context
+    from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_lytics_audience.client import Audience, Field
@@ -137,11 +139,11 @@ class AudienceMembersStream(Stream):
             Records.
         """
         limit = self.ABORT_AT_RECORD_COUNT or 1
-        folder = open_workspace(self.tap_name)
-        for audience in self._lytics_tap.audiences():
-            one = self._begin(audience, folder / audience.id, "")
-            for change, key, fields in one.sample(limit):
-                yield self._as_dict(self._format(one), change, key, fields, "1970-01-01T00:00:00.000000Z")
+        with workspace(self.tap_name) as folder:
+            for audience in self._lytics_tap.audiences():
+                with self._begin(audience, folder / audience.id, "") as one:
+                    for change, key, fields in one.sample(limit):
+                        yield self._as_dict(self._format(one), change, key, fields, one.seen_at)
 
     def _sync_records(
         self,
@@ -164,27 +166,36 @@ class AudienceMembersStream(Stream):
         if self.ABORT_AT_RECORD_COUNT is not None:
             yield from super()._sync_records(context, write_messages=write_messages)
             return
-        with self._lytics_tap.signal.interruptible():
-            folder = open_workspace(self.tap_name)
-            state = self.stream_state
-            bookmark.check_identifier(state, self._identifier)
-            audiences = self._lytics_tap.audiences(check_slugs=True)
-            self._check_maps(audiences)
-            passes = [
-                self._begin(audience, folder / audience.id, str(state["ledger"])) for audience in audiences
-            ]
-            self._read_triggers(passes)
-        for one in passes:
-            self._deliver(one, one.enters())
-        for one in passes:
-            self._deliver(one, one.late_enters())
-        for one in passes:
-            self._deliver(one, one.exits())
-            one.close()
-            one.log_summary()
-        problems = [one.problem for one in passes if one.problem]
-        if problems:
-            raise UserError(" ".join(problems))
+        with (
+            contextlib.ExitStack() as stack,
+            self.get_record_counter() as counter,
+            self.get_sync_timer(),
+        ):
+            with self._lytics_tap.signal.interruptible():
+                passes = self._begin_all(stack)
+            for one in passes:
+                self._deliver(one, one.enters(), counter)
+            for one in passes:
+                self._deliver(one, one.late_enters(), counter)
+            for one in passes:
+                self._deliver(one, one.exits(), counter)
+                one.log_summary()
+            problems = [one.problem for one in passes if one.problem]
+            if problems:
+                raise UserError(" ".join(problems))
+
+    def _begin_all(self, stack: contextlib.ExitStack) -> list[AudiencePass]:
+        """Begin a pass over each audience; nothing is sent before all have begun."""
+        bookmark.check_identifier(self.stream_state, self._identifier)
+        audiences = self._lytics_tap.audiences(check_slugs=True)
+        self._check_maps(audiences)
+        folder = stack.enter_context(workspace(self.tap_name))
+        passes = [
+            stack.enter_context(self._begin(audience, folder / audience.id, str(self.stream_state["ledger"])))
+            for audience in audiences
+        ]
+        self._read_triggers(passes)
+        return passes
 
     def _begin(self, audience: Audience, folder: Path, ledger_id: str) -> AudiencePass:
         settings = self._lytics_tap.settings
@@ -225,33 +236,34 @@ class AudienceMembersStream(Stream):
                 self._identifier,
             )
 
-    def _deliver(self, one: AudiencePass, deliveries: Iterator[Delivery]) -> None:
+    def _deliver(self, one: AudiencePass, deliveries: Iterator[Delivery], counter: Counter) -> None:
+        """Write deliveries: the records of each, then the state that points past them."""
+        signal = self._lytics_tap.signal
+        while True:
+            with signal.interruptible():
+                delivery = next(deliveries, None)
+            if delivery is None:
+                return
+            for count in self._write_records(one, delivery):
+                counter.increment(count)
+                signal.check()
+            bookmark.write_bookmark(self.stream_state, one.audience.id, delivery.bookmark)
+            self._tap.state_writer.write_state(self.tap_state)
+
+    def _write_records(self, one: AudiencePass, delivery: Delivery) -> Iterator[int]:
+        """Write a delivery's records, and say how many at a time."""
         style = self._format(one)
-        is_plain = all(
-            isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled
-            for stream_map in self.stream_maps
-        )
-        with self.get_record_counter() as counter:
-            while True:
-                with self._lytics_tap.signal.interruptible():
-                    delivery = next(deliveries, None)
-                if delivery is None:
-                    return
-                if is_plain:
-                    # The SDK's way of a record, its copies and its flush, takes ten times as long.
-                    for lines, count in style.lines(delivery.records, delivery.seen_at):
-                        messages.write(lines)
-                        counter.increment(count)
-                        self._lytics_tap.signal.check()
-                else:
-                    for change, key, fields in delivery.records:
-                        self._write_record_message(
-                            self._as_dict(style, change, key, fields, delivery.seen_at)
-                        )
-                        counter.increment()
-                        self._lytics_tap.signal.check()
-                bookmark.write_bookmark(self.stream_state, one.audience.id, delivery.bookmark)
-                self._tap.state_writer.write_state(self.tap_state)
+        if all(type(stream_map) is SameRecordTransform for stream_map in self.stream_maps) and not any(
+            stream_map.flattening_enabled for stream_map in self.stream_maps
+        ):
+            # The SDK's way of a record, with its copies and its flush, takes many times as long.
+            for lines, count in style.lines(delivery.records, delivery.seen_at):
+                messages.write(lines)
+                yield count
+            return
+        for change, key, fields in delivery.records:
+            self._write_record_message(self._as_dict(style, change, key, fields, delivery.seen_at))
+            yield 1
 
     def _selected(self) -> list[tuple[str, str]]:
         """Name in Lytics and in records of each selected profile field."""

@@ -1,0 +1,1 @@
+"""MeltanoHub definitions of both plugins."""

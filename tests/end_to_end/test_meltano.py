@@ -1,0 +1,143 @@
+"""The project as Meltano sees it: every setting declared, definitions true, and a run from a subfolder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hub.definitions import PLUGINS, about, as_yaml, definition, settings_of
+from sandbox import AudienceSpec
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+GROUPS = {"tap-lytics-audience": "extractors", "target-cordial": "loaders"}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_meltano_declares_exactly_the_settings_that_the_plugin_has(project, plugin):
+    declared = project["plugins"][GROUPS[plugin]][0]
+    assert declared["settings"] == settings_of(about(plugin))
+    assert sorted(declared["capabilities"]) == sorted(about(plugin)["capabilities"])
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_hub_definition_is_what_the_plugin_says_of_itself(plugin):
+    text = (ROOT / "hub" / f"{plugin}.yml").read_text(encoding="utf-8")
+    assert text == as_yaml(definition(plugin)), "run `python -m hub.definitions`"
+
+
+def test_the_daily_schedule_runs_the_whole_pipeline(project):
+    jobs = {job["name"]: job["tasks"] for job in project["jobs"]}
+    schedule = project["schedules"][0]
+    assert schedule["interval"] == "@daily"
+    assert jobs[schedule["job"]] == ["tap-lytics-audience target-cordial"]
+
+
+def test_every_environment_has_a_ledger_of_its_own(project):
+    assert project["default_environment"] == "sandbox"
+    assert [environment["name"] for environment in project["environments"]] == ["sandbox", "dev", "prod"]
+    assert "${MELTANO_ENVIRONMENT}" in project["plugins"]["extractors"][0]["config"]["ledger_url"]
+
+
+def test_secrets_of_real_accounts_are_named_in_the_example_and_nowhere_set(project):
+    names = {
+        line.partition("=")[0].strip("# ")
+        for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+        if "=" in line
+    }
+    for plugin, group in GROUPS.items():
+        declared = project["plugins"][group][0]
+        for setting in declared["settings"]:
+            if setting.get("sensitive"):
+                assert f"{plugin}_{setting['name']}".upper().replace("-", "_") in names
+                assert setting["name"] not in declared["config"]
+
+
+def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_second_time(make_box, tmp_path):
+    """The project's own file, with the plugins that are installed already in place of environments of their own."""
+    box = make_box([AudienceSpec("VIP Customers", 50)])
+    content = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+    for group in content["plugins"].values():
+        del group[0]["pip_url"]
+    tap, target = box.tap_config(), box.target_config()
+    plugins = content["environments"][0]["config"]["plugins"]
+    del tap["ledger_url"], target["rejects_url"]
+    plugins["extractors"][0]["config"], plugins["loaders"][0]["config"] = tap, target
+    (tmp_path / "meltano.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    below = tmp_path / "some" / "folder"
+    below.mkdir(parents=True)
+
+    def meltano():
+        return subprocess.run(
+            [BIN / "meltano", "run", "tap-lytics-audience", "target-cordial"],
+            cwd=below,
+            env={
+                **os.environ,
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    first = meltano()
+    assert first.returncode == 0, first.stderr
+    assert box.verify("vip_customers", "Lytics_VIP_Customers").ok
+    assert (tmp_path / "ledger" / "sandbox").is_dir(), (
+        "the ledger is in the project, not where the command ran"
+    )
+    box.clear_requests()
+    box.world.advance("vip_customers", enter=1, leave=1)
+    second = meltano()
+    assert second.returncode == 0, second.stderr
+    assert box.verify("vip_customers", "Lytics_VIP_Customers").ok
+    imports = [request for request in box.requests if request.path.endswith("/contactimports")]
+    assert len(imports) == 2, "one file of enters, one of exits"
+    assert "person." not in first.stderr + second.stderr
+
+
+def test_the_definitions_can_be_added_to_another_project(tmp_path):
+    """`meltano add --from-ref` takes them as they are."""
+    meltano = BIN / "meltano"
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    subprocess.run([meltano, "init", "other"], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    for plugin, group in GROUPS.items():
+        reference = tmp_path / f"{plugin}.yml"
+        shutil.copy(ROOT / "hub" / f"{plugin}.yml", reference)
+        added = subprocess.run(
+            [
+                meltano,
+                "add",
+                "--plugin-type",
+                group[:-1],
+                plugin,
+                "--from-ref",
+                str(reference),
+                "--no-install",
+            ],
+            cwd=tmp_path / "other",
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert added.returncode == 0, added.stderr
+        project = yaml.safe_load((tmp_path / "other" / "meltano.yml").read_text(encoding="utf-8"))
+        assert project["plugins"][group][0]["settings"] == settings_of(about(plugin))
