@@ -1,14 +1,16 @@
 """Meltano's definitions of both plugins, made from what `--about` says of them.
 
-`python -m hub.definitions` writes them beside this file, as MeltanoHub keeps them. The settings in `meltano.yml` are the
-same ones; a test compares all three.
+`python -m hub.definitions` writes them beside this file, as MeltanoHub keeps them, and brings `meltano.yml` and
+`docs/settings.md` up to date; tests compare them all.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 import typing as t
 from pathlib import Path
 
@@ -106,8 +108,68 @@ def as_yaml(content: t.Any) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
+def settings_table(plugin: str) -> str:
+    """A plugin's settings for people.
+
+    Args:
+        plugin: Its name.
+
+    Returns:
+        A table in Markdown.
+    """
+    said = about(plugin)
+    required = set(said["settings"].get("required", ()))
+    lines = [f"## {plugin}", "", "| setting | default | what it does |", "|---|---|---|"]
+    for setting in settings_of(said):
+        name = setting["name"]
+        default = (
+            json.dumps(setting["value"]) if "value" in setting else "required" if name in required else ""
+        )
+        marks = " Secret." if setting.get("sensitive") else ""
+        choices = ", ".join(f"`{option['value']}`" for option in setting.get("options", ()))
+        text = setting["description"].replace("|", "\\|") + marks + (f" One of {choices}." if choices else "")
+        lines.append(
+            f"| `{name}` | {default and f'`{default}`'.replace('`required`', '**required**')} | {text} |"
+        )
+    return "\n".join(lines)
+
+
+def settings_page() -> str:
+    """The settings of both plugins for people.
+
+    Returns:
+        A page in Markdown.
+    """
+    head = (
+        "# Settings\n\nMade from `--about` by `python -m hub.definitions`. In `meltano.yml` they stand under `config`; as environment "
+        "variables they are\n`TAP_LYTICS_AUDIENCE_<SETTING>` and `TARGET_CORDIAL_<SETTING>`, lists and objects as JSON.\n\n"
+    )
+    return head + "\n\n".join(map(settings_table, PLUGINS)) + "\n"
+
+
+def with_settings(project: str, plugin: str) -> str:
+    """A Meltano project with a plugin's settings declared anew; all else stays, comments too.
+
+    Args:
+        project: The text of `meltano.yml`.
+        plugin: The plugin's name.
+
+    Returns:
+        The new text.
+    """
+    settings = textwrap.indent(as_yaml(settings_of(about(plugin))), "    ")
+    block = re.compile(rf"(^  - name: {plugin}\n(?:.+\n)*?    settings:\n)(?:    .*\n)+", re.MULTILINE)
+    return block.sub(lambda found: found[1] + settings, project)
+
+
 def main() -> None:
-    """Write the definitions."""
+    """Write the definitions, the page of settings, and the settings in `meltano.yml`."""
+    root = Path(__file__).parents[1]
+    project = (root / "meltano.yml").read_text(encoding="utf-8")
+    for plugin in PLUGINS:
+        project = with_settings(project, plugin)
+    (root / "meltano.yml").write_text(project, encoding="utf-8")
+    (root / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     for plugin in PLUGINS:
         path = Path(__file__).with_name(f"{plugin}.yml")
         path.write_text(as_yaml(definition(plugin)), encoding="utf-8")

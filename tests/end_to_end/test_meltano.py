@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub.definitions import PLUGINS, about, as_yaml, definition, settings_of
+from hub.definitions import PLUGINS, about, as_yaml, definition, settings_of, settings_page
 from sandbox import AudienceSpec
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,11 @@ def test_meltano_declares_exactly_the_settings_that_the_plugin_has(project, plug
 def test_the_hub_definition_is_what_the_plugin_says_of_itself(plugin):
     text = (ROOT / "hub" / f"{plugin}.yml").read_text(encoding="utf-8")
     assert text == as_yaml(definition(plugin)), "run `python -m hub.definitions`"
+
+
+def test_the_page_of_settings_is_what_the_plugins_say_of_themselves():
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert text == settings_page(), "run `python -m hub.definitions`"
 
 
 def test_the_daily_schedule_runs_the_whole_pipeline(project):
