@@ -37,7 +37,7 @@ demo: plugins ## a sync from an audience of made-up people, and the proof that t
 	@trap 'python -m sandbox down' EXIT; set -ex; meltano run $(PIPELINE); python -m sandbox verify
 
 test: install ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: install ## style and types
 	$(BIN)/ruff check .

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import datetime as dt
 import secrets
 import sqlite3
 import threading
 import typing as t
 from dataclasses import dataclass, field
 
+import msgspec
+
 if t.TYPE_CHECKING:
     from pathlib import Path
+
+FINAL_STATUSES = frozenset({"Done", "Failed"})
+_decode = msgspec.json.Decoder().decode
+
+
+def _encode(value: t.Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,11 @@ class Account:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self.lock = threading.RLock()
         self.database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self.database.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000;"
             "CREATE TABLE IF NOT EXISTS attributes (key TEXT PRIMARY KEY, body TEXT);"
             "CREATE TABLE IF NOT EXISTS lists (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, enhanced INTEGER);"
             "CREATE TABLE IF NOT EXISTS contacts (address TEXT PRIMARY KEY, status TEXT, attributes TEXT);"
@@ -52,12 +63,21 @@ class Account:
         with self.lock:
             self.database.close()
 
+    @contextlib.contextmanager
+    def transaction(self) -> t.Iterator[None]:
+        """Make what happens inside one change of the file."""
+        with self.lock:
+            self.database.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self.database.execute("COMMIT")
+
     def attributes(self) -> dict[str, dict[str, t.Any]]:
         """All attributes by key."""
         with self.lock:
             return {
-                key: json.loads(body)
-                for key, body in self.database.execute("SELECT key, body FROM attributes")
+                key: _decode(body) for key, body in self.database.execute("SELECT key, body FROM attributes")
             }
 
     def add_attribute(self, key: str, kind: str, name: str | None = None, **more: t.Any) -> bool:
@@ -77,15 +97,29 @@ class Account:
             "name": name or key,
             "type": kind,
             "index": False,
+            "unique": False,
             "validators": {},
             "options": {},
+            "ct": _stamp(),
+            "lm": _stamp(),
             **more,
         }
         with self.lock:
             added = self.database.execute(
-                "INSERT OR IGNORE INTO attributes VALUES (?, ?)", (key, json.dumps(body))
+                "INSERT OR IGNORE INTO attributes VALUES (?, ?)", (key, _encode(body))
             )
             return added.rowcount == 1
+
+    def change_attribute(self, key: str, **changes: t.Any) -> None:
+        """Change an attribute.
+
+        Args:
+            key: Which.
+            **changes: New values of its fields.
+        """
+        with self.lock:
+            body = {**self.attributes()[key], **changes, "lm": _stamp()}
+            self.database.execute("UPDATE attributes SET body = ? WHERE key = ?", (_encode(body), key))
 
     def remove_attribute(self, key: str) -> None:
         """Delete an attribute.
@@ -101,20 +135,54 @@ class Account:
         with self.lock:
             return dict(self.database.execute("SELECT id, name FROM lists ORDER BY id"))
 
-    def add_list(self, name: str) -> int:
+    def is_enhanced(self, list_id: int) -> bool:
+        """Whether a list records the day on which each contact joined.
+
+        Args:
+            list_id: The list.
+        """
+        with self.lock:
+            row = self.database.execute("SELECT enhanced FROM lists WHERE id = ?", (list_id,)).fetchone()
+            return bool(row and row[0])
+
+    def add_list(self, name: str, *, enhanced: bool = True) -> int:
         """Make a list.
 
         Args:
             name: Its name.
+            enhanced: Whether it records the day on which each contact joins.
 
         Returns:
             Its id.
         """
         with self.lock:
-            return int(
-                self.database.execute("INSERT INTO lists (name, enhanced) VALUES (?, 1)", (name,)).lastrowid
-                or 0
+            added = self.database.execute(
+                "INSERT INTO lists (name, enhanced) VALUES (?, ?)", (name, int(enhanced))
             )
+            return int(added.lastrowid or 0)
+
+    def change_list(self, list_id: int, name: str, *, enhanced: bool) -> None:
+        """Change a list.
+
+        Args:
+            list_id: The list.
+            name: Its new name.
+            enhanced: Whether it records the day on which each contact joins.
+        """
+        with self.lock:
+            self.database.execute(
+                "UPDATE lists SET name = ?, enhanced = ? WHERE id = ?", (name, int(enhanced), list_id)
+            )
+
+    def remove_list(self, list_id: int) -> None:
+        """Delete a list; its contacts stay.
+
+        Args:
+            list_id: The list.
+        """
+        with self.lock:
+            self.clear_list(list_id)
+            self.database.execute("DELETE FROM lists WHERE id = ?", (list_id,))
 
     def list_id(self, name_or_id: str) -> int | None:
         """A list by name or id.
@@ -145,6 +213,50 @@ class Account:
             )
             return {address for (address,) in rows}
 
+    def attributes_on_list(self, name_or_id: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+        """Who is on a list, and what Cordial knows of them.
+
+        Args:
+            name_or_id: The list.
+
+        Yields:
+            Address and attributes, of one contact after the other.
+        """
+        list_id = self.list_id(name_or_id)
+        # With a connection of its own, nobody waits for a long list.
+        with contextlib.closing(sqlite3.connect(self._path)) as database:
+            query = "SELECT address, attributes FROM members JOIN contacts USING (address) WHERE list = ?"
+            for address, attributes in database.execute(query, (list_id,)):
+                yield address, _decode(attributes)
+
+    def contact_id(self, address: str) -> str:
+        """Cordial's own id of a contact, the cID.
+
+        Args:
+            address: Its address.
+
+        Returns:
+            24 hexadecimal digits; blank if there is none.
+        """
+        with self.lock:
+            row = self.database.execute("SELECT rowid FROM contacts WHERE address = ?", (address,)).fetchone()
+            return "" if row is None else f"{row[0]:024x}"
+
+    def address_of(self, contact_id: str) -> str | None:
+        """The address of a contact.
+
+        Args:
+            contact_id: Its cID.
+
+        Returns:
+            Its address; None if there is none.
+        """
+        with self.lock:
+            row = self.database.execute(
+                "SELECT address FROM contacts WHERE rowid = ?", (int(contact_id, 16) & (2**63 - 1),)
+            ).fetchone()
+            return None if row is None else str(row[0])
+
     def contact(self, address: str) -> Contact | None:
         """A contact.
 
@@ -173,7 +285,7 @@ class Account:
                 lists.setdefault(address, set()).add(names.get(id_, str(id_)))
             rows = self.database.execute(f"SELECT address, status, attributes FROM contacts {where}", values)  # noqa: S608
             return {
-                address: Contact(json.loads(attributes), frozenset(lists.get(address, ())), status)
+                address: Contact(_decode(attributes), frozenset(lists.get(address, ())), status)
                 for address, status, attributes in rows
             }
 
@@ -190,7 +302,7 @@ class Account:
             row = self.database.execute(
                 "SELECT status, attributes FROM contacts WHERE address = ?", (address,)
             ).fetchone()
-            return None if row is None else (row[0], json.loads(row[1]))
+            return None if row is None else (row[0], _decode(row[1]))
 
     def put_contact(self, address: str, attributes: dict[str, t.Any], subscribe_status: str) -> None:
         """Make or replace a contact.
@@ -202,8 +314,9 @@ class Account:
         """
         with self.lock:
             self.database.execute(
-                "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?)",
-                (address, subscribe_status, json.dumps(attributes)),
+                "INSERT INTO contacts VALUES (?, ?, ?) ON CONFLICT (address) DO UPDATE "
+                "SET status = excluded.status, attributes = excluded.attributes",
+                (address, subscribe_status, _encode(attributes)),
             )
 
     def remove_contact(self, address: str) -> None:
@@ -267,7 +380,7 @@ class Account:
         """
         id_ = secrets.token_hex(12)
         with self.lock:
-            self.database.execute("INSERT INTO jobs (id, body) VALUES (?, ?)", (id_, json.dumps(body)))
+            self.database.execute("INSERT INTO jobs (id, body) VALUES (?, ?)", (id_, _encode(body)))
         return id_
 
     def change_job(self, id_: str, **changes: t.Any) -> None:
@@ -280,7 +393,7 @@ class Account:
         with self.lock:
             body = self.job(id_) or {}
             self.database.execute(
-                "UPDATE jobs SET body = ? WHERE id = ?", (json.dumps({**body, **changes}), id_)
+                "UPDATE jobs SET body = ? WHERE id = ?", (_encode({**body, **changes}), id_)
             )
 
     def job(self, id_: str) -> dict[str, t.Any] | None:
@@ -294,12 +407,24 @@ class Account:
         """
         with self.lock:
             row = self.database.execute("SELECT body FROM jobs WHERE id = ?", (id_,)).fetchone()
-            return None if row is None else t.cast("dict[str, t.Any]", json.loads(row[0]))
+            return None if row is None else t.cast("dict[str, t.Any]", _decode(row[0]))
 
     def jobs(self) -> dict[str, dict[str, t.Any]]:
         """All jobs by id, in order of their start."""
         with self.lock:
             return {
-                id_: json.loads(body)
+                id_: _decode(body)
                 for id_, body in self.database.execute("SELECT id, body FROM jobs ORDER BY number")
             }
+
+    def fail_unfinished_jobs(self) -> None:
+        """End the jobs that were under way when the service stopped: nobody works on them any more."""
+        with self.lock:
+            for id_, job in self.jobs().items():
+                if job["status"] not in FINAL_STATUSES:
+                    times = {**job.get("times", {}), "end": _stamp()}
+                    self.change_job(id_, status="Failed", times=times, message="The service was restarted")
+
+
+def _stamp() -> str:
+    return f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

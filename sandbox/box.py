@@ -5,36 +5,46 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
 from sandbox import sftp
 from sandbox.account import Account
+from sandbox.controls import controls
 from sandbox.cordial import CordialServer
 from sandbox.faults import Faults
+from sandbox.jobs import Jobs
 from sandbox.lytics import lytics_app
 from sandbox.people import ATTRIBUTES, FIELD_MAPPING
+from sandbox.scans import Scans
+from sandbox.transports import Transports
+from sandbox.triggers import Triggers
 from sandbox.verify import Verification, verify
 from sandbox.world import AudienceSpec, World
 
 if t.TYPE_CHECKING:
-    from pathlib import Path
-
     from typing_extensions import Self
 
     from sandbox.account import Contact
     from sandbox.faults import Server
+    from sandbox.triggers import Shape
 
 HOST = "127.0.0.1"
 API_TOKEN = "sandbox-lytics-token"  # noqa: S105 - protects nothing: loopback, made-up people
 API_KEY = "sandbox-cordial-key"
 START_SECONDS = 120
 MAX_REQUESTS = 100_000
+
+
+class PortTakenError(OSError):
+    """The sandbox cannot listen where it should; the text says where."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +80,11 @@ class Sandbox:
         cordial_port: Where Cordial listens.
         sftp_port: Where the SFTP server listens.
         s3_endpoint: Where `s3` sources really are.
+        gcs_endpoint: Where `gcs` sources really are.
+        triggers_url: A folder on this machine where trigger messages land; None for none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default
         self,
         folder: Path,
         audiences: t.Sequence[AudienceSpec] = (AudienceSpec("VIP Customers"),),
@@ -83,22 +95,33 @@ class Sandbox:
         cordial_port: int = 0,
         sftp_port: int = 0,
         s3_endpoint: str | None = None,
+        gcs_endpoint: str | None = None,
+        triggers_url: Path | str | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.faults = Faults()
+        self.faults = Faults(seed)
         self.world = World(audiences, seed=seed, faults=self.faults, shape=shape)
+        self._scans = Scans(self.world, self.faults)
+        self._triggers: Triggers | None = None
+        if triggers_url is not None:
+            triggers_folder = Path(str(triggers_url).removeprefix("file://"))
+            self._triggers = Triggers(triggers_folder, self.world, self._scans, self.faults, seed)
         self.account = Account(folder / "cordial.sqlite")
+        self.account.fail_unfinished_jobs()
         for key, kind in ATTRIBUTES.items():
             self.account.add_attribute(key, kind)
         self.api_token = API_TOKEN
         self.api_key = API_KEY
         self.storage_username = sftp.USERNAME
         self.storage_password = sftp.PASSWORD
+        self.storage_private_key = sftp.login_key().export_private_key().decode()
         self.storage_host_key = sftp.host_key_line()
         self._requests: list[Request] = []
         self._ports = (lytics_port, cordial_port, sftp_port)
-        self._server = CordialServer(self.account, self.faults, API_KEY, seed=seed, s3_endpoint=s3_endpoint)
+        transports = Transports(self.faults, s3_endpoint=s3_endpoint, gcs_endpoint=gcs_endpoint)
+        self._jobs = Jobs(self.account, self.faults, transports, seed)
+        self._server = CordialServer(self.account, self._jobs, self.faults, API_KEY)
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._stop: asyncio.Event
@@ -111,6 +134,8 @@ class Sandbox:
             msg = "The sandbox does not start."
             raise TimeoutError(msg)
         if self._failure is not None:
+            self._thread.join()
+            self.account.close()
             raise self._failure
         return self
 
@@ -175,21 +200,68 @@ class Sandbox:
         path: str | None = None,
         nth: int | None = None,
         once: bool = False,
+        chance: float | None = None,
     ) -> None:
         """Switch a fault on; see `Faults.set`.
 
         Args:
             name: Its name.
             value: What it takes.
-            path: Only on calls whose path holds this text.
+            path: Only on calls whose method and path hold this text.
             nth: Only on the n-th such call.
-            once: Only on the first such call.
+            once: Only the first time.
+            chance: Only with this probability.
         """
-        self.faults.set(name, value, path=path, nth=nth, once=once)
+        self.faults.set(name, value, path=path, nth=nth, once=once, chance=chance)
 
     def clear_faults(self) -> None:
         """Switch all faults off."""
         self.faults.clear()
+
+    def advance(
+        self,
+        audience: str,
+        *,
+        shape: Shape = "default",
+        batch: int = 1,
+        lines: bool = False,
+        compress: bool = False,
+        **moves: int,
+    ) -> dict[str, list[str]]:
+        """Let time pass, and the trigger messages about it land.
+
+        Args:
+            audience: The audience.
+            shape: The shape of a message.
+            batch: The most messages a file.
+            lines: As JSON lines, not as an array.
+            compress: With gzip.
+            **moves: How many enter, leave and so on; see `World.advance`.
+
+        Returns:
+            The profiles concerned, by kind of change, and under `landed` the names of the new files.
+        """
+        done = self.world.advance(audience, **moves)
+        landed = self.land_triggers(shape=shape, batch=batch, lines=lines, compress=compress)
+        return {**done, "landed": landed}
+
+    def land_triggers(
+        self, *, shape: Shape = "default", batch: int = 1, lines: bool = False, compress: bool = False
+    ) -> list[str]:
+        """Let the trigger messages about all moves since the last time land; see `Triggers.land`.
+
+        Args:
+            shape: The shape of a message.
+            batch: The most messages a file.
+            lines: As JSON lines, not as an array.
+            compress: With gzip.
+
+        Returns:
+            The names of the new files; none if there is no folder for them.
+        """
+        if self._triggers is None:
+            return []
+        return self._triggers.land(shape=shape, batch=batch, lines=lines, compress=compress)
 
     @property
     def requests(self) -> list[Request]:
@@ -240,7 +312,7 @@ class Sandbox:
             TimeoutError: If one still is.
         """
         end = time.monotonic() + seconds
-        while not self._server.is_idle():
+        while not self._jobs.is_idle:
             if time.monotonic() > end:
                 msg = "A job is still under way."
                 raise TimeoutError(msg)
@@ -257,14 +329,15 @@ class Sandbox:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:
-            lytics = lytics_app(self.world, self.faults, API_TOKEN, [self._recorder("lytics")])
-            cordial = self._server.app([self._recorder("cordial"), self._controls])
+            lytics = lytics_app(self.world, self._scans, self.faults, API_TOKEN, [self._recorder("lytics")])
+            cordial = self._server.app([controls(self), self._recorder("cordial")])
             lytics_port = await _listen(stack, lytics, self._ports[0])
             cordial_port = await _listen(stack, cordial, self._ports[1])
-            acceptor = await sftp.start_sftp(self.folder / "sftp", self._ports[2], self.faults)
+            with _port_named(self._ports[2]):
+                acceptor = await sftp.start_sftp(self.folder / "sftp", self._ports[2], self.faults)
             stack.push_async_callback(acceptor.wait_closed)
             stack.callback(acceptor.close)
-            stack.push_async_callback(self._server.close)
+            stack.push_async_callback(self._jobs.close)
             self._ports = (lytics_port, cordial_port, acceptor.get_port())
             self._started.set()
             await self._stop.wait()
@@ -273,9 +346,12 @@ class Sandbox:
         @web.middleware
         async def record(request: web.Request, handler: t.Any) -> web.StreamResponse:
             status = 0
-            raw = await request.read()
+            raw = b""
+            with contextlib.suppress(web.HTTPRequestEntityTooLarge):
+                raw = await request.read()
             try:
-                reply: web.StreamResponse = await handler(request)
+                with self.faults.call(f"{request.method} {request.path}"):
+                    reply: web.StreamResponse = await handler(request)
                 status = reply.status
                 return reply
             finally:
@@ -290,51 +366,23 @@ class Sandbox:
 
         return record
 
-    @web.middleware
-    async def _controls(self, request: web.Request, handler: t.Any) -> web.StreamResponse:
-        """The sandbox's own calls, on Cordial's port: faults and moves, while it runs."""
-        if not request.path.startswith("/sandbox/"):
-            return t.cast("web.StreamResponse", await handler(request))
-        raw = await request.read()
-        body = msgspec.json.decode(raw) if raw else {}
-        try:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                None, self._control, request.method, request.path, body
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(answer)
-
-    def _control(self, method: str, path: str, body: dict[str, t.Any]) -> t.Any:
-        if path == "/sandbox/faults" and method == "POST":
-            self.faults.set(body.pop("name"), body.pop("value", True), **body)
-        elif path == "/sandbox/faults" and method == "DELETE":
-            self.faults.clear(body.get("name"))
-        elif path == "/sandbox/advance" and method == "POST":
-            moved = self.world.advance(body.pop("audience"), **body)
-            return {kind: len(ids) for kind, ids in moved.items()}
-        elif path == "/sandbox/verify":
-            return msgspec.to_builtins(self.verify(body["audience"], body["list"]))
-        elif path == "/sandbox/audiences":
-            return [
-                {
-                    "name": audience.name,
-                    "slug": audience.slug,
-                    "kind": audience.kind,
-                    "members": len(audience.members),
-                }
-                for audience in self.world.audiences()
-            ]
-        elif path == "/sandbox/jobs":
-            return self.jobs()
-        return {"faults": self.faults.describe()}
-
 
 async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> int:
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, HOST, port)
-    await site.start()
+    with _port_named(port):
+        await web.TCPSite(runner, HOST, port).start()
     return int(runner.addresses[0][1])
+
+
+@contextlib.contextmanager
+def _port_named(port: int) -> t.Iterator[None]:
+    """Says which port cannot be had, as the system's own words do not always."""
+    try:
+        yield
+    except OSError as error:
+        words = os.strerror(error.errno) if error.errno else str(error)
+        msg = f"Port {port} on {HOST} cannot be had: {words}."
+        raise PortTakenError(msg) from error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import typing as t
+from dataclasses import dataclass
 
 Profile: t.TypeAlias = t.Mapping[str, t.Any]
 Test: t.TypeAlias = t.Callable[[Profile], bool]
@@ -19,7 +19,22 @@ class FilterError(ValueError):
     """The filter cannot be read; the text says where."""
 
 
-def parse(text: str, includes: t.Callable[[str], t.Callable[[Profile], bool]], *, fold: bool = False) -> Test:
+@dataclass(frozen=True)
+class Filter:
+    """A filter that was read.
+
+    Attributes:
+        test: Whether a profile matches.
+        field: A field by which to find those who can match, if the filter names one.
+        values: The field's values that can match.
+    """
+
+    test: Test
+    field: str | None = None
+    values: frozenset[str] = frozenset()
+
+
+def parse(text: str, includes: t.Callable[[str], Test], *, fold: bool = False) -> Filter:
     """Read a filter.
 
     Args:
@@ -28,7 +43,7 @@ def parse(text: str, includes: t.Callable[[str], t.Callable[[Profile], bool]], *
         fold: Compare text without regard to case.
 
     Returns:
-        The test.
+        The filter.
 
     Raises:
         FilterError: If it cannot be read.
@@ -44,65 +59,81 @@ class _Parser:
         self._includes = includes
         self._fold = fold
 
-    def filter(self) -> Test:
+    def filter(self) -> Filter:
         self._expect("FILTER")
-        test: Test = (lambda _: True) if self._took("*") else self._condition()
+        found = Filter(lambda _: True) if self._took("*") else self._condition()
         if self._took("FROM"):
             self._word()
         if self._at != len(self._tokens):
             raise self._error()
-        return test
+        return found
 
-    def _condition(self) -> Test:
+    def _condition(self) -> Filter:
         if self._took("NOT"):
-            inner = self._condition()
-            return lambda profile: not inner(profile)
-        for name, combine in (("AND", all), ("OR", any)):
-            if self._took(name):
-                tests = self._several(self._condition)
-                return lambda profile, tests=tests, combine=combine: combine(test(profile) for test in tests)  # type: ignore[misc]
+            inner = self._condition().test
+            return Filter(lambda profile: not inner(profile))
+        if self._took("AND"):
+            parts = self._several(self._condition)
+            tests = [part.test for part in parts]
+            # Whoever matches all parts matches one that names values.
+            naming = next((part for part in parts if part.field), Filter(bool))
+            return Filter(lambda profile: all(test(profile) for test in tests), naming.field, naming.values)
+        if self._took("OR"):
+            tests = [part.test for part in self._several(self._condition)]
+            return Filter(lambda profile: any(test(profile) for test in tests))
         if self._took("INCLUDE"):
             name = self._word()
             try:
-                return self._includes(name)
+                return Filter(self._includes(name))
             except KeyError as error:
                 msg = f"Could not find segment {name!r}"
                 raise FilterError(msg) from error
         if self._took("EXISTS"):
             field = self._word()
-            return lambda profile: profile.get(field) is not None
+            return Filter(lambda profile: profile.get(field) is not None)
         return self._comparison(self._word())
 
-    def _comparison(self, field: str) -> Test:
+    def _comparison(self, field: str) -> Filter:
         fold = self._folded
         if self._took("IN"):
-            wanted = set(map(fold, self._several(self._value)))
-            return lambda profile: fold(profile.get(field)) in wanted
+            given = self._several(self._value)
+            wanted = frozenset(map(fold, given))
+            return Filter(lambda profile: fold(profile.get(field)) in wanted, field, frozenset(given))
         if self._took("INTERSECTS"):
-            wanted = set(map(fold, self._several(self._value)))
-            return lambda profile: not wanted.isdisjoint(map(fold, profile.get(field) or []))
+            wanted = frozenset(map(fold, self._several(self._value)))
+            return Filter(lambda profile: not wanted.isdisjoint(map(fold, profile.get(field) or [])))
         if self._took("CONTAINS"):
             part = fold(self._value())
-            return lambda profile: part in fold(profile.get(field) or "")
+            return Filter(lambda profile: part in (fold(profile.get(field)) or ""))
         if self._took("LIKE"):
-            pattern = fold(self._value())
-            return lambda profile: fnmatch.fnmatchcase(fold(profile.get(field) or ""), pattern)
+            pattern = re.compile(".*".join(map(re.escape, fold(self._value()).split("*"))), re.DOTALL)
+            return Filter(lambda profile: bool(pattern.fullmatch(fold(profile.get(field)) or "")))
         if self._took("BETWEEN"):
             low = self._value()
             self._expect("AND")
             high = self._value()
-            return lambda profile: field in profile and low <= str(profile[field]) <= high
+            return Filter(
+                lambda profile: (
+                    _compare(profile.get(field), ">=", low) and _compare(profile.get(field), "<=", high)
+                )
+            )
         sign = self._next()
         if sign not in _COMPARED:
             self._at -= 1
             raise self._error()
-        value = fold(self._value())
-        return lambda profile: _compare(fold(profile.get(field)), sign, value)
+        given_value = self._value()
+        value = fold(given_value)
+        values = frozenset({given_value})
+        return Filter(
+            lambda profile: _compare(fold(profile.get(field)), sign, value),
+            field if sign == "=" else None,
+            values,
+        )
 
     def _folded(self, value: t.Any) -> t.Any:
         if value is None:
             return None
-        text = str(value)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
         return text.casefold() if self._fold else text
 
     def _several(self, one: t.Callable[[], t.Any]) -> list[t.Any]:

@@ -1,4 +1,4 @@
-"""What Cordial does with an import file: fetches it, parses it, and imports its rows in slices, in no order."""
+"""What Cordial does with an import file: parses it, and imports its rows in slices, in no order."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import datetime as dt
 import io
 import json
 import re
-import time
 import typing as t
 from collections import Counter
+from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
     import random
@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
     from sandbox.faults import Faults
 
 SLICES = 4
+ROWS_PER_TRANSACTION = 500
+STATUSES = ("subscribed", "unsubscribed", "none")
 MAX_STRING = 128
 MAX_ITEMS = 25
 GEO_PARTS = frozenset(
@@ -35,6 +37,9 @@ GEO_PARTS = frozenset(
         "loc.lon",
     ]
 )
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 class FailedImportError(Exception):
@@ -43,6 +48,25 @@ class FailedImportError(Exception):
 
 class RejectedRowError(ValueError):
     """A row is rejected."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the file.
+
+    Attributes:
+        at: Its place in a row.
+        kind: `attribute`, `status` or `list`.
+        attribute: The attribute, with its validators.
+        part: The part of a geo attribute.
+        list_id: The list.
+    """
+
+    at: int
+    kind: t.Literal["attribute", "status", "list"]
+    attribute: dict[str, t.Any] | None = None
+    part: str | None = None
+    list_id: int = 0
 
 
 class Importing:
@@ -76,59 +100,26 @@ class Importing:
         Raises:
             FailedImportError: If it fails as a whole.
         """
-        header, rows = _parse(body, content)
-        attributes = self._account.attributes()
-        columns = self._columns(header, attributes)
-        add_to, remove_from = (
-            [self._list(name) for name in body.get("lists", {}).get(key, ())]
-            for key in ("addTo", "removeFrom")
-        )
+        header, rows = parse(body, content)
+        lists = body.get("lists", {})
+        add_to = [self._list(name) for name in lists.get("addTo", ())]
+        remove_from = [self._list(name) for name in lists.get("removeFrom", ())]
+        rules = _Rules(self._account, self._faults, body, header, add_to, remove_from)
         counters = Counter(totalRecords=len(rows), inserted=0, updated=0, rejected=0, error=0, ignored=0)
-        rejects = int(self._faults.get("job_rejects") or 0)
         self._order.shuffle(rows)
+        for outcome in ("rejected", "error"):
+            count = self._faults.get({"rejected": "job_rejects", "error": "job_errors"}[outcome]) or 0
+            counters[outcome] += len(rows[:count])
+            rows = rows[count:]
         for number in range(SLICES):
             part = rows[number::SLICES]
-            # Short transactions, so that imports under way at once really mix.
-            with self._account.lock:
-                self._account.database.execute("BEGIN")
-                try:
-                    for row in part:
-                        if rejects:
-                            rejects -= 1
-                            counters["rejected"] += 1
-                            continue
-                        counters[self._apply(row, columns, attributes, body, add_to, remove_from)] += 1
-                finally:
-                    self._account.database.execute("COMMIT")
-            if seconds and stopping.wait(seconds / SLICES):
+            # Short transactions, so that imports under way at once really mix, and nobody waits long.
+            for start in range(0, len(part), ROWS_PER_TRANSACTION):
+                with self._account.transaction():
+                    counters.update(map(rules.apply, part[start : start + ROWS_PER_TRANSACTION]))
+            if stopping.wait(seconds / SLICES):
                 break
-            time.sleep(0)
         return counters
-
-    def _columns(
-        self, header: list[str], attributes: dict[str, dict[str, t.Any]]
-    ) -> list[tuple[str, str, str | None]]:
-        """Kind, name and part of each column."""
-        columns: list[tuple[str, str, str | None]] = []
-        for name in header:
-            key, _, part = name.partition(".")
-            if re.fullmatch(r"channels\.\w+\.(address|subscribeStatus)", name):
-                columns.append((name.rsplit(".", 1)[1], name, None))
-            elif name in attributes and attributes[name]["type"] != "geo":
-                columns.append(("attribute", name, None))
-            elif key in attributes and attributes[key]["type"] == "geo" and part in GEO_PARTS:
-                columns.append(("attribute", key, part))
-            elif self._account.list_id(name) is not None:
-                columns.append(("list", name, None))
-            elif self._faults.get("unknown_header_fails") is not None:
-                msg = f"Unknown column {name}"
-                raise FailedImportError(msg)
-            else:
-                columns.append(("unknown", name, None))
-        if not any(kind == "address" for kind, _, _ in columns):
-            msg = "The file has no channel address column"
-            raise FailedImportError(msg)
-        return columns
 
     def _list(self, name: str) -> int:
         found = self._account.list_id(str(name))
@@ -137,81 +128,135 @@ class Importing:
             raise FailedImportError(msg)
         return found
 
-    def _apply(
+
+class _Rules:
+    """What one file's rows do."""
+
+    def __init__(
         self,
-        row: list[str],
-        columns: list[tuple[str, str, str | None]],
-        attributes: dict[str, dict[str, t.Any]],
+        account: Account,
+        faults: Faults,
         body: dict[str, t.Any],
+        header: list[str],
         add_to: list[int],
         remove_from: list[int],
-    ) -> str:
+    ) -> None:
+        self._account = account
+        self._attributes = account.attributes()
+        self._required = {key for key, attribute in self._attributes.items() if _is_required(attribute)}
+        self._strategy = body.get("strategy")
+        self._null_marker = body.get("nullMarker")
+        self._add_to = add_to
+        self._remove_from = remove_from
+        self._keeps_case = faults.get("address_case_kept") is not None
+        self._resets_status = faults.get("status_resets") is not None
+        self._empty_cells = faults.get("empty_cells") or "clears"
+        self._has_comma_arrays = faults.get("array_commas") is not None
+        self._width = len(header)
+        self._address_at = -1
+        self._columns: list[Column] = []
+        for at, name in enumerate(header):
+            if self._address_at < 0 and re.fullmatch(r"channels\.\w+\.address", name):
+                self._address_at = at
+            elif name:
+                self._add_column(at, name, fails=faults.get("unknown_header_fails") is not None)
+        if self._address_at < 0:
+            msg = "The file has no channel address column"
+            raise FailedImportError(msg)
+
+    def _add_column(self, at: int, name: str, *, fails: bool) -> None:
+        key, _, part = name.partition(".")
+        plain, geo = self._attributes.get(name), self._attributes.get(key)
+        list_id = self._account.list_id(name)
+        if re.fullmatch(r"channels\.\w+\.subscribeStatus", name):
+            self._columns.append(Column(at, "status"))
+        elif plain is not None and plain["type"] != "geo":
+            self._columns.append(Column(at, "attribute", plain))
+        elif geo is not None and geo["type"] == "geo" and part in GEO_PARTS:
+            self._columns.append(Column(at, "attribute", geo, part))
+        elif list_id is not None:
+            # What the call says of a list goes before what the file says.
+            if list_id not in {*self._add_to, *self._remove_from}:
+                self._columns.append(Column(at, "list", list_id=list_id))
+        elif fails:
+            msg = f"Unknown column {name}"
+            raise FailedImportError(msg)
+
+    def apply(self, row: list[str]) -> str:
         """Import one row.
+
+        Args:
+            row: Its cells.
 
         Returns:
             The counter that it belongs to.
         """
-        if len(row) != len(columns):
+        if len(row) != self._width:
             return "rejected"
-        cells = dict(zip(((kind, name, part) for kind, name, part in columns), row, strict=True))
-        address = next(cell for (kind, _, _), cell in cells.items() if kind == "address").strip()
-        if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address):
+        address = row[self._address_at].strip()
+        if not _ADDRESS.fullmatch(address):
             return "rejected"
-        if self._faults.get("address_case_kept") is None:
+        if not self._keeps_case:
             address = address.lower()
         known = self._account.status_and_attributes(address)
-        strategy = body.get("strategy")
-        if (known is None and strategy == "updateOnly") or (known is not None and strategy == "insertOnly"):
+        if (known is None and self._strategy == "updateOnly") or (
+            known is not None and self._strategy == "insertOnly"
+        ):
             return "ignored"
         status, values = known or ("subscribed", {})
+        lists = dict.fromkeys(self._remove_from, False) | dict.fromkeys(self._add_to, True)
         try:
-            for (kind, name, part), cell in cells.items():
-                if kind == "attribute":
-                    self._set(values, attributes[name], part, cell, body.get("nullMarker"))
-                elif kind == "subscribeStatus" and not (known and status == "unsubscribed"):
-                    status = cell
+            for column in self._columns:
+                cell = row[column.at]
+                if cell == self._null_marker:
+                    continue
+                if column.attribute is not None:
+                    self._set(values, column.attribute, column.part, cell)
+                elif column.kind == "list":
+                    lists |= _membership(column.list_id, cell)
+                else:
+                    status = _status(status, cell)
         except RejectedRowError:
             return "rejected"
-        if not known and any(
-            _is_required(attribute) and key not in values for key, attribute in attributes.items()
-        ):
+        if known is None and not self._required.issubset(values):
             return "rejected"
+        if self._resets_status and status == "none" and not any(c.kind == "status" for c in self._columns):
+            status = "subscribed"
         self._account.put_contact(address, values, status)
-        for list_id in add_to:
-            self._account.join(list_id, address)
-        for list_id in remove_from:
-            self._account.leave(list_id, address)
-        for (kind, name, _), cell in cells.items():
-            if kind == "list" and not add_to and not remove_from:
-                change = self._account.join if cell == "1" else self._account.leave
-                change(self._list(name), address)
-        return "updated" if known else "inserted"
+        for list_id, is_on in lists.items():
+            (self._account.join if is_on else self._account.leave)(list_id, address)
+        return "inserted" if known is None else "updated"
 
     def _set(
-        self,
-        values: dict[str, t.Any],
-        attribute: dict[str, t.Any],
-        part: str | None,
-        cell: str,
-        null_marker: str | None,
+        self, values: dict[str, t.Any], attribute: dict[str, t.Any], part: str | None, cell: str
     ) -> None:
-        if null_marker is not None and cell == null_marker:
-            return
         key = attribute["key"]
         if cell == "":
-            empty = self._faults.get("empty_cells") or "clears"
-            if empty == "rejected":
+            if self._empty_cells == "rejected":
                 raise RejectedRowError
-            if empty == "clears":
+            if self._empty_cells == "clears":
                 values.pop(key, None) if part is None else values.get(key, {}).pop(part, None)
-            return
-        if part is None:
-            values[key] = _value(attribute, cell)
+        elif part is not None:
+            values[key] = {**values.get(key, {}), part: _geo_part(part, cell)}
+        elif attribute["type"] == "array" and self._has_comma_arrays:
+            values[key] = _items(attribute, cell.split(","))
         else:
-            values[key] = {**values.get(key, {}), part: cell}
+            values[key] = _value(attribute, cell)
 
 
-def _parse(body: dict[str, t.Any], content: bytes) -> tuple[list[str], list[list[str]]]:
+def parse(body: dict[str, t.Any], content: bytes) -> tuple[list[str], list[list[str]]]:
+    """Read a file.
+
+    Args:
+        body: The import call.
+        content: The file.
+
+    Returns:
+        Its columns and its rows.
+
+    Raises:
+        FailedImportError: If it cannot be read.
+    """
     try:
         text = content.decode("utf-8")
         rows = list(
@@ -229,35 +274,67 @@ def _parse(body: dict[str, t.Any], content: bytes) -> tuple[list[str], list[list
     return list(body["columns"]), rows
 
 
+def _membership(list_id: int, cell: str) -> dict[int, bool]:
+    if cell not in {"", "0", "1"}:
+        raise RejectedRowError
+    return {list_id: cell == "1"} if cell else {}
+
+
+def _status(status: str, cell: str) -> str:
+    """The subscribe status after a cell; an import cannot undo an unsubscribe."""
+    if cell not in {"", *STATUSES}:
+        raise RejectedRowError
+    return status if status == "unsubscribed" else cell or status
+
+
 def _value(attribute: dict[str, t.Any], cell: str) -> t.Any:
     kind = attribute["type"]
-    limits = attribute.get("validators") or {}
     if kind == "number":
+        _check_number(cell, attribute.get("validators") or {})
+    elif kind == "date":
+        _check_date(cell)
+    elif kind == "array":
         try:
-            number = float(cell)
+            items = json.loads(cell) if cell.startswith("[") else [cell]
         except ValueError:
             raise RejectedRowError from None
-        if number < float(limits.get("min", "-inf")) or number > float(limits.get("max", "inf")):
-            raise RejectedRowError
-        return cell
-    if kind == "date":
-        _check_date(cell)
-        return cell
-    longest = int(limits.get("max", MAX_STRING))
-    if kind == "array":
-        items = json.loads(cell) if cell.startswith("[") else [cell]
-        if len(items) > int((attribute.get("options") or {}).get("maxitems", MAX_ITEMS)) or any(
-            len(item) > longest for item in items
-        ):
-            raise RejectedRowError
-        return items
-    if len(cell) > longest:
-        raise RejectedRowError
+        return _items(attribute, items)
+    else:
+        _check_length(cell, attribute)
     return cell
 
 
+def _items(attribute: dict[str, t.Any], items: list[t.Any]) -> list[str]:
+    if len(items) > int((attribute.get("options") or {}).get("maxitems", MAX_ITEMS)):
+        raise RejectedRowError
+    for item in items:
+        _check_length(str(item), attribute)
+    return [str(item) for item in items]
+
+
+def _geo_part(part: str, cell: str) -> str:
+    if part.startswith("loc."):
+        _check_number(cell, {})
+    else:
+        _check_length(cell, {})
+    return cell
+
+
+def _check_length(text: str, attribute: dict[str, t.Any]) -> None:
+    limits = attribute.get("validators") or {}
+    if not int(limits.get("min") or 0) <= len(text) <= int(limits.get("max") or MAX_STRING):
+        raise RejectedRowError
+
+
+def _check_number(cell: str, limits: dict[str, t.Any]) -> None:
+    if not _NUMBER.fullmatch(cell):
+        raise RejectedRowError
+    if not float(limits.get("min", "-inf")) <= float(cell) <= float(limits.get("max", "inf")):
+        raise RejectedRowError
+
+
 def _check_date(cell: str) -> None:
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", cell)
+    found = _DATE.fullmatch(cell)
     try:
         if found is None:
             raise RejectedRowError

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
+import os
 import typing as t
 
 import asyncssh
@@ -11,27 +13,49 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 if t.TYPE_CHECKING:
+    import io
     from pathlib import Path
 
     from sandbox.faults import Faults
 
 USERNAME = "lytics"
 PASSWORD = "sandbox-sftp-password"  # noqa: S105 - protects nothing: loopback, made-up people
-FULL = 28
 
 
-def host_key() -> asyncssh.SSHKey:
-    """The server's key: always the same, so that a project can pin it; it protects nothing."""
-    secret = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"the sandbox's host key").digest())
+def host_key_line() -> str:
+    """The server's public key, as `storage_host_key` wants it."""
+    return " ".join(_key("the sandbox's host key").export_public_key().decode().split()[:2])
+
+
+def login_key() -> asyncssh.SSHKey:
+    """The private key that the server lets in; Cordial keeps it as a saved key."""
+    return _key("the sandbox's login key")
+
+
+def _key(name: str) -> asyncssh.SSHKey:
+    """A key that is always the same, so that a project can pin it; it protects nothing."""
+    secret = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
     text = secret.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     return asyncssh.import_private_key(text)
 
 
-def host_key_line() -> str:
-    """The server's public key, as `storage_host_key` wants it."""
-    return " ".join(host_key().export_public_key().decode().split()[:2])
+class _Login(asyncssh.SSHServer):
+    def begin_auth(self, username: str) -> bool:
+        return username is not None
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return _is_user(username) and hmac.compare_digest(password.encode(), PASSWORD.encode())
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return _is_user(username) and key.public_data == login_key().public_data
 
 
 async def start_sftp(folder: Path, port: int, faults: Faults) -> asyncssh.SSHAcceptor:
@@ -40,7 +64,7 @@ async def start_sftp(folder: Path, port: int, faults: Faults) -> asyncssh.SSHAcc
     Args:
         folder: What it serves.
         port: Where, on loopback; 0 for any free port.
-        faults: What goes wrong.
+        faults: What goes wrong; each open, write, close and removal of a file is a call, its path the file's.
 
     Returns:
         The running server.
@@ -53,46 +77,51 @@ async def start_sftp(folder: Path, port: int, faults: Faults) -> asyncssh.SSHAcc
             self._channel = channel
 
         def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> t.Any:
-            self._refuse(pflags & asyncssh.FXF_WRITE)
+            if pflags & asyncssh.FXF_WRITE:
+                _refuse_if_read_only(path)
             return super().open(path, pflags, attrs)
 
         def open56(self, path: bytes, desired_access: int, flags: int, attrs: asyncssh.SFTPAttrs) -> t.Any:
-            self._refuse(desired_access & asyncssh.ACE4_WRITE_DATA)
+            if desired_access & asyncssh.ACE4_WRITE_DATA:
+                _refuse_if_read_only(path)
             return super().open56(path, desired_access, flags, attrs)
 
         def write(self, file_obj: object, offset: int, data: bytes) -> t.Any:
-            if faults.get("storage_full") is not None:
-                raise OSError(FULL, "No space left on device")
-            if faults.get("storage_cut") is not None:
+            path = _path(file_obj)
+            if faults.get("storage_full", path) is not None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if faults.get("storage_cut", path) is not None:
                 self._channel.get_connection().abort()
             return super().write(file_obj, offset, data)
 
+        def close(self, file_obj: object) -> t.Any:
+            file = t.cast("io.FileIO", file_obj)
+            if file.writable() and faults.get("storage_short", _path(file)) is not None:
+                file.truncate(os.fstat(file.fileno()).st_size // 2)
+            return super().close(file)
+
         def remove(self, path: bytes) -> t.Any:
-            self._refuse(1)
+            _refuse_if_read_only(path)
             return super().remove(path)
 
-        def _refuse(self, is_write: int) -> None:
-            if is_write and faults.get("storage_read_only") is not None:
-                msg = "read only"
-                raise asyncssh.SFTPPermissionDenied(msg)
-
-    class Login(asyncssh.SSHServer):
-        def begin_auth(self, username: str) -> bool:
-            return username is not None
-
-        def password_auth_supported(self) -> bool:
-            return True
-
-        def validate_password(self, username: str, password: str) -> bool:
-            return hmac.compare_digest(username.encode(), USERNAME.encode()) and hmac.compare_digest(
-                password.encode(), PASSWORD.encode()
-            )
+    def _refuse_if_read_only(path: bytes) -> None:
+        if faults.get("storage_read_only", path.decode()) is not None:
+            msg = "read only"
+            raise asyncssh.SFTPPermissionDenied(msg)
 
     return await asyncssh.create_server(
-        Login,
+        _Login,
         "127.0.0.1",
         port,
-        server_host_keys=[host_key()],
+        server_host_keys=[_key("the sandbox's host key")],
         sftp_factory=Files,
         allow_scp=False,
     )
+
+
+def _path(file: object) -> str:
+    return os.fsdecode(t.cast("io.FileIO", file).name)
+
+
+def _is_user(username: str) -> bool:
+    return hmac.compare_digest(username.encode(), USERNAME.encode())

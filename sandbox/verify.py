@@ -12,7 +12,7 @@ from decimal import Decimal
 from sandbox.people import ATTRIBUTES, FIELD_MAPPING
 
 if t.TYPE_CHECKING:
-    from sandbox.account import Account, Contact
+    from sandbox.account import Account
     from sandbox.people import Profile
     from sandbox.world import World
 
@@ -30,7 +30,9 @@ class Verification:
         missing: Members who are not on the list.
         extra: Contacts on the list who are not members.
         different: Members with other attributes than their profile has.
+        values: How many attribute values were compared.
         examples: Some masked addresses, each with what is wrong.
+        sample: Some contacts that are on the list, masked.
     """
 
     members: int
@@ -39,7 +41,9 @@ class Verification:
     missing: int = 0
     extra: int = 0
     different: int = 0
+    values: int = 0
     examples: list[str] = field(default_factory=list)
+    sample: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -59,23 +63,27 @@ def verify(world: World, account: Account, audience: str, list_name: str) -> Ver
     Returns:
         What is equal and what is not.
     """
-    members = world.members(audience)
-    contacts = account.contacts()
-    on_list = account.list_members(list_name)
-    found = Verification(len(members), len(on_list), world.profiles_without_identifier(audience))
-    for address, profiles in members.items():
-        contact = contacts.get(address)
-        if address not in on_list or contact is None:
-            found.missing += 1
-            _example(found, address, "is not on the list")
+    keys = world.keys(audience)
+    profiles = len(world.audience(audience).members)
+    found = Verification(len(keys), 0, profiles - sum(map(len, keys.values())))
+    for address, attributes in account.attributes_on_list(list_name):
+        found.contacts += 1
+        if len(found.sample) < EXAMPLES:
+            found.sample.append(_masked_contact(address, attributes))
+        ids = keys.pop(address, None)
+        if ids is None:
+            found.extra += 1
+            _example(found, address, "is on the list but not a member")
             continue
+        found.values += len(FIELD_MAPPING)
         # Of several profiles with one address any may speak for it, but one has to speak for all attributes.
-        if not any(_holds(contact, profile) for profile in profiles):
+        differences = [_differences(attributes, world.profile(id_)) for id_ in ids]
+        if all(differences):
             found.different += 1
-            _example(found, address, f"has other values: {', '.join(_differences(contact, profiles[0]))}")
-    for address in on_list - set(members):
-        found.extra += 1
-        _example(found, address, "is on the list but not a member")
+            _example(found, address, f"has other values: {', '.join(differences[0])}")
+    found.missing = len(keys)
+    for address in keys:
+        _example(found, address, "is not on the list")
     return found
 
 
@@ -97,21 +105,24 @@ def _example(found: Verification, address: str, what: str) -> None:
         found.examples.append(f"{masked(address)} {what}")
 
 
-def _holds(contact: Contact, profile: Profile) -> bool:
-    return not _differences(contact, profile)
+def _masked_contact(address: str, attributes: dict[str, t.Any]) -> dict[str, str]:
+    values = {name: _held(attributes, name) for name in FIELD_MAPPING.values()}
+    return {"contact": masked(address)} | {
+        name: "" if value is None else f"{str(value)[:1]}***" for name, value in values.items()
+    }
 
 
-def _differences(contact: Contact, profile: Profile) -> list[str]:
+def _differences(attributes: dict[str, t.Any], profile: Profile) -> list[str]:
     return [
         attribute
         for name, attribute in FIELD_MAPPING.items()
-        if not _equal(attribute, _held(contact, attribute), profile.get(name))
+        if not _equal(attribute, _held(attributes, attribute), profile.get(name))
     ]
 
 
-def _held(contact: Contact, attribute: str) -> t.Any:
+def _held(attributes: dict[str, t.Any], attribute: str) -> t.Any:
     key, _, part = attribute.partition(".")
-    value = contact.attributes.get(key)
+    value = attributes.get(key)
     return value.get(part) if part and isinstance(value, dict) else value
 
 

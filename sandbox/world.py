@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import hashlib
 import random
@@ -11,22 +10,14 @@ import threading
 import typing as t
 from dataclasses import dataclass, field
 
-import msgspec
-
-from sandbox.filterql import FilterError, parse
-from sandbox.people import as_old_style, is_old_style, member_key, person, recorded_person
+from sandbox.people import FIELDS, People
+from sandbox.profiles import Profiles
 
 if t.TYPE_CHECKING:
     from sandbox.faults import Faults
-    from sandbox.filterql import Test
     from sandbox.people import Profile
 
-MAX_PAGE = 100
-_encode = msgspec.json.Encoder().encode
-
-
-class CursorError(ValueError):
-    """The cursor is not one of ours, or too old."""
+Move: t.TypeAlias = t.Literal["enter", "exit", "change"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,18 @@ class AudienceSpec:
 
 @dataclass
 class Audience:
-    """An audience as it is now."""
+    """An audience as it is now.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        slug: Its slug.
+        name: Its name.
+        kind: `user`, or `content`.
+        is_invalid: Whether its filter no longer works.
+        members: The profiles that are in it, in the order of their coming.
+        left: The profiles that are not in it any more.
+        moved: Those who came or left: how many ad hoc calls there had been, and whether they were in it before.
+    """
 
     id: str
     slug: str
@@ -58,7 +60,8 @@ class Audience:
     kind: str
     is_invalid: bool
     members: dict[str, None] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
+    left: dict[str, None] = field(default_factory=dict)
+    moved: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
 
 class World:
@@ -67,7 +70,7 @@ class World:
     Args:
         audiences: Audiences to start with; each has people of its own.
         seed: Of the population.
-        faults: What goes wrong in scans.
+        faults: What goes wrong.
         shape: `people`, or `recorded` for the plain profiles of Lytics' documented replies.
     """
 
@@ -79,18 +82,22 @@ class World:
         faults: Faults,
         shape: t.Literal["people", "recorded"] = "people",
     ) -> None:
+        self.fields = dict(FIELDS)
+        """Type and description of each profile field."""
+        self.on_move: t.Callable[[Move, Audience, str], None] | None = None
+        """Told of each move: what it is, the audience, the profile's `_id`."""
+        self.profiles = Profiles(People(seed, shape))
+        """All profiles, in an audience or not."""
+        self.lock = threading.RLock()
+        self.version = 0
+        """Changes when somebody comes or leaves."""
+        self.ad_hoc_calls = 0
+        """How many ad hoc scans there have been."""
         self._faults = faults
-        self._lock = threading.RLock()
         self._random = random.Random(seed)  # noqa: S311 - moves, not keys
         self._seed = seed
-        self._shape = shape
-        self._profiles: dict[str, bytes] = {}
-        self._people = 0
         self._audiences: dict[str, Audience] = {}
-        self._version = 0
-        self._orders: dict[tuple[str, str], tuple[int, list[str]]] = {}
-        self._pages: dict[t.Any, tuple[int, bytes]] = {}
-        self._by_key: tuple[int, dict[str, list[str]]] = (-1, {})
+        self._made_audiences = 0
         for spec in audiences:
             self.add_audience(spec)
 
@@ -104,18 +111,18 @@ class World:
             It.
         """
         slug = spec.slug or re.sub(r"[^a-z0-9]+", "_", spec.name.lower()).strip("_")
-        with self._lock:
-            number = len(self._audiences)
+        with self.lock:
+            # An audience that is made again after it was deleted is another one.
+            number, self._made_audiences = self._made_audiences, self._made_audiences + 1
             id_ = hashlib.blake2b(f"{self._seed}/{number}/{slug}".encode(), digest_size=16).hexdigest()
             audience = Audience(id_, slug, spec.name, spec.kind, spec.is_invalid)
             self._audiences[id_] = audience
-            for _ in range(spec.members):
-                self._add_person(audience)
+            audience.members = dict.fromkeys(self.profiles.new_person() for _ in range(spec.members))
             return audience
 
     def audiences(self) -> list[Audience]:
         """All audiences."""
-        with self._lock:
+        with self.lock:
             return list(self._audiences.values())
 
     def audience(self, name: str) -> Audience:
@@ -130,11 +137,12 @@ class World:
         Raises:
             KeyError: If there is none.
         """
-        with self._lock:
+        with self.lock:
             for audience in self._audiences.values():
                 if name in {audience.id, audience.slug, audience.name}:
                     return audience
-        raise KeyError(name)
+        msg = f"audience {name}"
+        raise KeyError(msg)
 
     def profile(self, id_: str) -> Profile:
         """A profile, with typed values.
@@ -144,26 +152,41 @@ class World:
 
         Returns:
             The profile.
-        """
-        return t.cast("Profile", msgspec.json.decode(self._profiles[id_]))
 
-    def members(self, name: str) -> dict[str, list[Profile]]:
-        """Who is in an audience: its profiles by member key. Those that share an address share a key.
+        Raises:
+            KeyError: If there is none.
+        """
+        with self.lock:
+            return self.profiles.get(id_)
+
+    def keys(self, name: str) -> dict[str, list[str]]:
+        """Who is in an audience, by member key. Those that share an address share a key.
 
         Args:
             name: The audience.
 
         Returns:
-            Profiles with typed values, by key; without those that have no address.
+            Profiles' `_id` by key; without those that have no address.
         """
-        with self._lock:
-            found: dict[str, list[Profile]] = {}
+        with self.lock:
+            found: dict[str, list[str]] = {}
             for id_ in self.audience(name).members:
-                profile = self.profile(id_)
-                key = member_key(profile.get("email"))
+                key = self.profiles.key(id_)
                 if key is not None:
-                    found.setdefault(key, []).append(profile)
+                    found.setdefault(key, []).append(id_)
             return found
+
+    def members(self, name: str) -> dict[str, list[Profile]]:
+        """Who is in an audience, as profiles; for a large one, see `keys`.
+
+        Args:
+            name: The audience.
+
+        Returns:
+            Profiles with typed values, by member key; without those that have no address.
+        """
+        with self.lock:
+            return {key: [self.profile(id_) for id_ in ids] for key, ids in self.keys(name).items()}
 
     def profiles_without_identifier(self, name: str) -> int:
         """How many members have no address.
@@ -171,65 +194,8 @@ class World:
         Args:
             name: The audience.
         """
-        with self._lock:
-            members = self.audience(name).members
-            return sum(member_key(self.profile(id_).get("email")) is None for id_ in members)
-
-    def page(
-        self, name: str, *, fields: list[str] | None, splits: frozenset[int] | None, limit: int, cursor: str
-    ) -> bytes:
-        """A page of a scan, as Lytics answers it.
-
-        Args:
-            name: The audience.
-            fields: The fields to give; all by default.
-            splits: The slices to give; all by default.
-            limit: The most rows.
-            cursor: The last page's `_next`; blank for the first.
-
-        Returns:
-            The answer's body.
-
-        Raises:
-            KeyError: If there is no such audience.
-            CursorError: If the cursor is no good.
-        """
-        with self._lock:
-            audience = self.audience(name)
-            order = self._order(audience, splits)
-            total = len(audience.members)
-            start = self._start(cursor, len(order))
-            memo = (audience.id, tuple(fields or ()), splits, limit, start)
-            version, body = self._pages.get(memo, (-1, b""))
-            if version != self._version or self._faults.describe():
-                body = self._page(order, start, limit, total, fields)
-                self._pages[memo] = (self._version, body)
-            return body
-
-    def ad_hoc_page(self, filter_text: str, *, fields: list[str] | None, limit: int, cursor: str) -> bytes:
-        """A page of the profiles that a filter matches, as Lytics answers it.
-
-        Args:
-            filter_text: The filter.
-            fields: The fields to give; all by default.
-            limit: The most rows.
-            cursor: The last page's `_next`; blank for the first.
-
-        Returns:
-            The answer's body.
-
-        Raises:
-            FilterError: If the filter cannot be read.
-            CursorError: If the cursor is no good.
-        """
-        with self._lock:
-            test = parse(filter_text, self._includes, fold=bool(self._faults.get("filter_ignores_case")))
-            ids = (
-                []
-                if self._faults.get("filter_blind")
-                else [id_ for id_ in self._asked_for(filter_text) if test(self.profile(id_))]
-            )
-            return self._page(sorted(ids), self._start(cursor, len(ids)), limit, len(ids), fields)
+        with self.lock:
+            return sum(self.profiles.key(id_) is None for id_ in self.audience(name).members)
 
     def enter(self, name: str, profile: Profile | None = None) -> str:
         """Let somebody into an audience.
@@ -241,24 +207,31 @@ class World:
         Returns:
             Its `_id`.
         """
-        with self._lock:
-            self._version += 1
+        with self.lock:
             audience = self.audience(name)
             if profile is None:
-                return self._add_person(audience)
-            self._people += 1
-            number = self._people
-            split = int(profile.get("_split", number % 100))
-            given = {
-                "_id": f"given{number:08d}",
-                "_created": _now(),
-                "_modified": _now(),
-                **profile,
-                "_split": split,
-            }
-            self._profiles[given["_id"]] = _encode(given)
-            audience.members[given["_id"]] = None
-            return str(given["_id"])
+                id_ = self.profiles.new_person()
+            else:
+                number = self.profiles.new_number()
+                given = {"_id": f"given{number:08d}", "_created": _now(), "_modified": _now(), **profile}
+                id_ = str(given["_id"])
+                self.profiles.store({**given, "_id": id_, "_split": int(profile.get("_split", number % 100))})
+            self._join(audience, id_)
+            return id_
+
+    def reenter(self, name: str, id_: str) -> None:
+        """Let somebody who is known into an audience, such as one who left it.
+
+        Args:
+            name: The audience.
+            id_: The profile.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        with self.lock:
+            self.profile(id_)
+            self._join(self.audience(name), id_)
 
     def leave(self, name: str, id_: str) -> None:
         """Let somebody leave an audience.
@@ -267,11 +240,13 @@ class World:
             name: The audience.
             id_: The profile.
         """
-        with self._lock:
-            self._version += 1
+        with self.lock:
             audience = self.audience(name)
             del audience.members[id_]
-            audience.left.append(id_)
+            audience.left[id_] = None
+            self._moved("exit", audience, id_)
+            if self._faults.get("leaving_modifies") is not None:
+                self.profiles.store({**self.profile(id_), "_modified": _now()})
 
     def change(self, id_: str, **fields: t.Any) -> None:
         """Change a profile.
@@ -280,12 +255,12 @@ class World:
             id_: The profile.
             **fields: New values; None takes a field away.
         """
-        with self._lock:
-            self._version += 1
+        with self.lock:
             profile = {**self.profile(id_), **fields, "_modified": _now()}
-            self._profiles[id_] = _encode(
-                {name: value for name, value in profile.items() if value is not None}
-            )
+            self.profiles.store({name: value for name, value in profile.items() if value is not None})
+            for audience in self._audiences.values():
+                if id_ in audience.members:
+                    self._moved("change", audience, id_)
 
     def merge(self, id_: str, other: str) -> None:
         """Make two profiles one: the other goes, with all of its memberships.
@@ -294,15 +269,17 @@ class World:
             id_: The profile that stays.
             other: The one that goes.
         """
-        with self._lock:
-            self._version += 1
-            profile = {**self.profile(other), **self.profile(id_), "_modified": _now()}
-            self._profiles[id_] = _encode(profile)
+        with self.lock:
+            merged = {**self.profile(other), **self.profile(id_)}
             for audience in self._audiences.values():
+                audience.left.pop(other, None)
                 if other in audience.members:
                     del audience.members[other]
-                    audience.members[id_] = None
-            del self._profiles[other]
+                    if id_ not in audience.members:
+                        self._join(audience, id_)
+            self.profiles.forget(other)
+            self.version += 1
+            self.change(id_, **merged)
 
     def advance(
         self,
@@ -310,6 +287,7 @@ class World:
         *,
         enter: int = 0,
         leave: int = 0,
+        return_: int = 0,
         change: int = 0,
         merge: int = 0,
         readdress: int = 0,
@@ -320,6 +298,7 @@ class World:
             name: The audience.
             enter: How many new people come in.
             leave: How many members leave.
+            return_: How many of those who had left before come back.
             change: How many members' fields change.
             merge: How many pairs of members become one.
             readdress: How many members change their address.
@@ -327,19 +306,26 @@ class World:
         Returns:
             The profiles concerned, by kind of change.
         """
-        with self._lock:
+        with self.lock:
+            audience = self.audience(name)
+            gone = list(audience.left)
             done: dict[str, list[str]] = {"enter": [self.enter(name) for _ in range(enter)]}
-            done["leave"] = self._some(name, leave, exclude=done["enter"])
+            done["leave"] = self._some(audience, leave, exclude=done["enter"])
             for id_ in done["leave"]:
                 self.leave(name, id_)
-            done["change"] = self._some(name, change, exclude=done["enter"])
+            done["return"] = self._random.sample(gone, min(return_, len(gone)))
+            for id_ in done["return"]:
+                self.reenter(name, id_)
+            new = [*done["enter"], *done["return"]]
+            done["change"] = self._some(audience, change, exclude=new)
             for id_ in done["change"]:
                 visits = int(self.profile(id_).get("visit_count", 0))
                 self.change(id_, visit_count=visits + 1, first_name=f"New {visits}")
-            done["readdress"] = self._some(name, readdress, exclude=done["enter"])
+            done["readdress"] = self._some(audience, readdress, exclude=new)
             for id_ in done["readdress"]:
-                self.change(id_, email=f"moved.{id_}.{self._version}@example.com")
-            pairs = self._some(name, 2 * merge, exclude=done["enter"])
+                self.change(id_, email=f"moved.{id_}.{self.profiles.new_number()}@example.com")
+            pairs = self._some(audience, 2 * merge, exclude=new)
+            pairs = pairs[: len(pairs) // 2 * 2]
             done["merge"] = pairs[::2]
             for id_, other in zip(pairs[::2], pairs[1::2], strict=True):
                 self.merge(id_, other)
@@ -353,7 +339,7 @@ class World:
             new_name: Its new name.
             new_slug: Its new slug.
         """
-        with self._lock:
+        with self.lock:
             audience = self.audience(name)
             audience.name = new_name or audience.name
             audience.slug = new_slug or audience.slug
@@ -364,7 +350,7 @@ class World:
         Args:
             name: The audience.
         """
-        with self._lock:
+        with self.lock:
             self.audience(name).is_invalid = True
 
     def remove_audience(self, name: str) -> None:
@@ -373,110 +359,28 @@ class World:
         Args:
             name: The audience.
         """
-        with self._lock:
+        with self.lock:
             del self._audiences[self.audience(name).id]
 
-    def _add_person(self, audience: Audience) -> str:
-        number, self._people = self._people, self._people + 1
-        profile = recorded_person(number) if self._shape == "recorded" else person(number, self._seed)
-        self._profiles[profile["_id"]] = _encode(profile)
-        audience.members[profile["_id"]] = None
-        return str(profile["_id"])
+    def _join(self, audience: Audience, id_: str) -> None:
+        was_member = id_ in audience.members
+        audience.members[id_] = None
+        audience.left.pop(id_, None)
+        if not was_member:
+            self._moved("enter", audience, id_)
 
-    def _some(self, name: str, count: int, *, exclude: list[str]) -> list[str]:
-        found = [id_ for id_ in self.audience(name).members if id_ not in set(exclude)]
+    def _moved(self, move: Move, audience: Audience, id_: str) -> None:
+        if move != "change":
+            self.version += 1
+            audience.moved[id_] = (self.ad_hoc_calls, move == "exit")
+        if self.on_move is not None:
+            self.on_move(move, audience, id_)
+
+    def _some(self, audience: Audience, count: int, *, exclude: t.Iterable[str]) -> list[str]:
+        new = set(exclude)
+        found = [id_ for id_ in audience.members if id_ not in new] if count else []
         return self._random.sample(found, min(count, len(found)))
-
-    def _includes(self, name: str) -> Test:
-        audience = self.audience(name)
-        lagging = set(audience.left) if self._faults.get("index_lag") else set()
-        return lambda profile: profile["_id"] in audience.members or profile["_id"] in lagging
-
-    def _asked_for(self, filter_text: str) -> t.Iterable[str]:
-        """The profiles that can match: those with a named address where the filter has any, else all."""
-        named = re.findall(r'"([^"\\]*@[^"\\]*)"', filter_text)
-        if not named or " NOT " in filter_text:
-            return list(self._profiles)
-        version, index = self._by_key
-        if version != self._version:
-            index = {}
-            for id_ in self._profiles:
-                key = member_key(self.profile(id_).get("email"))
-                if key is not None:
-                    index.setdefault(key, []).append(id_)
-            self._by_key = (self._version, index)
-        return {id_ for address in named for id_ in index.get(member_key(address) or "", ())}
-
-    def _order(self, audience: Audience, splits: frozenset[int] | None) -> list[str]:
-        if splits is None or self._faults.get("splits_ignored"):
-            memo = (audience.id, "")
-            wanted: frozenset[int] | None = None
-        else:
-            wanted = splits
-            if self._faults.get("splits_overlap"):
-                wanted = wanted | {(split + 1) % 100 for split in wanted}
-            memo = (audience.id, ",".join(map(str, sorted(wanted))))
-        version, order = self._orders.get(memo, (-1, []))
-        if version != self._version:
-            if wanted is None:
-                order = list(audience.members)
-            else:
-                order = [id_ for id_ in audience.members if self.profile(id_)["_split"] in wanted]
-            self._orders[memo] = (self._version, order)
-        return order
-
-    def _start(self, cursor: str, total: int) -> int:
-        if not cursor:
-            return 0
-        try:
-            kind, start = base64.urlsafe_b64decode(cursor.encode()).decode().split(":")
-        except ValueError:
-            kind, start = "", "0"
-        expires = self._faults.get("cursor_expires")
-        if (
-            kind != "scan"
-            or not start.isdigit()
-            or (expires is not None and int(start) >= int(expires) * MAX_PAGE)
-        ):
-            msg = "the scan cursor is not valid or has expired"
-            raise CursorError(msg)
-        return min(int(start), total)
-
-    def _page(self, order: list[str], start: int, limit: int, total: int, fields: list[str] | None) -> bytes:
-        short = self._faults.get("short_scan")
-        end = len(order) if short is None else int(len(order) * float(short))
-        stop = min(start + limit, end)
-        rows = [self._row(id_, fields) for id_ in order[start:stop]]
-        missed, repeated = self._faults.get("rows_missed"), self._faults.get("rows_repeated")
-        if missed:
-            rows = [row for place, row in enumerate(rows, start + 1) if place % int(missed)]
-        if repeated:
-            rows = [
-                row
-                for place, row in enumerate(rows, start + 1)
-                for _ in range(1 if place % int(repeated) else 2)
-            ]
-        following = base64.urlsafe_b64encode(f"scan:{stop}".encode()).decode() if stop < end else ""
-        head = _encode({"status": 200, "message": "success", "_next": following, "total": total})
-        return head[:-1] + b',"data":[' + b",".join(rows) + b"]}"
-
-    def _row(self, id_: str, fields: list[str] | None) -> bytes:
-        profile = self.profile(id_)
-        is_old = is_old_style(profile) or self._faults.get("old_style_values")
-        profile["segments"] = [
-            audience.slug for audience in self._audiences.values() if id_ in audience.members
-        ]
-        if fields is not None:
-            profile = {name: profile[name] for name in fields if name in profile}
-        if is_old:
-            profile = {
-                name: value if name == "_split" else as_old_style(value) for name, value in profile.items()
-            }
-        return _encode(profile)
 
 
 def _now() -> str:
     return dt.datetime.now(dt.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-__all__ = ["Audience", "AudienceSpec", "CursorError", "FilterError", "World"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import typing as t
 from dataclasses import dataclass
@@ -111,8 +112,12 @@ class Lytics:
         self._session.headers["User-Agent"] = settings.user_agent or (
             f"tap-lytics-audience/{metadata.version('lytics-to-cordial')}"
         )
-        # The token is the only credential: requests must not put one of .netrc in its place.
-        self._session.auth = _keep
+        # Proxies and certificates of the environment, read once and not at each call; never .netrc in place of the token.
+        self._session.proxies = requests.utils.get_environ_proxies(self._url)
+        self._session.verify = (
+            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+        self._session.trust_env = False
         adapter = HTTPAdapter(max_retries=Retry(**_RETRY), pool_maxsize=settings.scan_concurrency + 1)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -301,10 +306,6 @@ class Lytics:
     def _unreachable(self, error: requests.RequestException) -> str:
         kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
         return f"Lytics {kind} at {self._host} ({type(error).__name__}): check api_url and the network, then run again."
-
-
-def _keep(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _bounded(reply: requests.Response) -> bytes:

@@ -1,4 +1,4 @@
-"""A full scan of an audience: one slice after the other, or several at once."""
+"""A full scan of an audience: as one, or in slices of which several are read at once."""
 
 from __future__ import annotations
 
@@ -47,14 +47,17 @@ def scan(
     """
     if concurrency > 1 and size is not None and size >= PLAIN_SCAN_BELOW and "_split" in fields:
         try:
-            yield from _sliced(lytics, audience_id, fields, concurrency)
+            starts = range(0, SPLITS, SPLITS_PER_SLICE)
+            slices = [range(start, start + SPLITS_PER_SLICE) for start in starts]
+            yield from _read(lytics, audience_id, fields, slices, concurrency)
         except OverlapError:
             logger.warning(
                 "Lytics does not keep the slices of audience %s apart: reading it as one.", audience_id
             )
         else:
             return
-    yield from _slice(lytics, audience_id, fields, None)
+    # One slice too is read by a thread of its own: while a page is on its way, the last one is worked on.
+    yield from _read(lytics, audience_id, fields, [None], 1)
 
 
 def _slice(
@@ -73,10 +76,16 @@ def _slice(
             return
 
 
-def _sliced(lytics: Lytics, audience_id: str, fields: t.Sequence[str], concurrency: int) -> t.Iterator[Page]:
-    slices: queue.SimpleQueue[range] = queue.SimpleQueue()
-    for start in range(0, SPLITS, SPLITS_PER_SLICE):
-        slices.put(range(start, start + SPLITS_PER_SLICE))
+def _read(
+    lytics: Lytics,
+    audience_id: str,
+    fields: t.Sequence[str],
+    slices: t.Sequence[range | None],
+    concurrency: int,
+) -> t.Iterator[Page]:
+    waiting: queue.SimpleQueue[range | None] = queue.SimpleQueue()
+    for splits in slices:
+        waiting.put(splits)
     pages: queue.Queue[Page | BaseException | None] = queue.Queue(WAITING_PAGES * concurrency)
     stop = threading.Event()
 
@@ -84,11 +93,12 @@ def _sliced(lytics: Lytics, audience_id: str, fields: t.Sequence[str], concurren
         try:
             while not stop.is_set():
                 try:
-                    splits = slices.get_nowait()
+                    splits = waiting.get_nowait()
                 except queue.Empty:
                     break
                 for page in _slice(lytics, audience_id, fields, splits):
-                    _check_slice(page.rows, splits)
+                    if splits is not None:
+                        _check_slice(page.rows, splits)
                     if not _put(pages, page, stop):
                         return
             _put(pages, None, stop)

@@ -8,8 +8,6 @@ import unicodedata
 
 import msgspec
 
-from tap_lytics_audience.fields import digest, encode
-
 if t.TYPE_CHECKING:
     from pathlib import Path
 
@@ -47,7 +45,8 @@ def member_key(value: object) -> str | None:
         value = str(value)
     text = value.strip() if isinstance(value, str) else ""
     if "@" in text:
-        text = unicodedata.normalize("NFC", text).lower()
+        # Lower case can take a letter apart again.
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     return text or None
 
 
@@ -84,12 +83,11 @@ class Spool:
         lines: list[_Line] = []
         written: list[bytes] = []
         selection, size = self._selection, self._size
-        sent = selection.sent
         for row in rows:
             self._count += 1
             values = selection.typed(row)
-            fields = encode({column: values[name] for name, column in sent})[1:-1]
-            mark = digest(values, selection.fields)
+            fields = selection.record(values)
+            mark, *older = selection.digests(values)
             raw = row.get(selection.identifier)
             key = member_key(raw)
             self.without_identifier += key is None
@@ -102,7 +100,7 @@ class Spool:
                     str(raw),
                     str(id_) if id_ else str(mark),
                     mark,
-                    [digest(values, older) for older in selection.compared],
+                    older,
                     size,
                     len(fields),
                 )

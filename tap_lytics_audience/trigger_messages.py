@@ -68,7 +68,7 @@ class CutError(Exception):
     """The text ends within a message: it is still being written, or was never finished.
 
     Attributes:
-        line: The line that message begins in.
+        line: The line that the message begins in.
     """
 
     def __init__(self, line: int) -> None:
@@ -77,14 +77,22 @@ class CutError(Exception):
 
 
 class TooLargeError(Exception):
-    """The text is longer than `MAX_TEXT_BYTES`."""
+    """The text is longer than `MAX_TEXT_BYTES`.
+
+    Attributes:
+        line: The line that is too many.
+    """
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
 
 
 def lines_of(text: t.BinaryIO) -> t.Iterator[bytes | None]:
     """The lines of a text, with their ends.
 
     Args:
-        text: UTF-8; a byte order mark is dropped.
+        text: The text.
 
     Yields:
         Lines; None for one longer than `MAX_LINE_BYTES`.
@@ -92,15 +100,14 @@ def lines_of(text: t.BinaryIO) -> t.Iterator[bytes | None]:
     Raises:
         TooLargeError: If there is too much of it.
     """
-    size = 0
+    size = number = 0
     in_long_line = False
     while line := text.readline(MAX_LINE_BYTES):
-        if not size:
-            line = line.removeprefix(b"\xef\xbb\xbf")
         size += len(line)
         if size > MAX_TEXT_BYTES:
-            raise TooLargeError
+            raise TooLargeError(number + 1)
         ends = line.endswith(b"\n") or len(line) < MAX_LINE_BYTES
+        number += ends
         if in_long_line or not ends:
             if ends:
                 yield None
@@ -158,7 +165,8 @@ class _Scanner:
 
     def __init__(self) -> None:
         self.begun = 0
-        self._text = bytearray()
+        self._text: bytearray | None = bytearray()
+        """Of an open object, from its earlier lines; None once it is too long to be kept."""
         self._depth = 0
         self._arrays = 0
 
@@ -176,7 +184,7 @@ class _Scanner:
         """Give up the open object, if there is one."""
         if self._depth:
             yield Garbage(self.begun, NOT_JSON)
-            self._text.clear()
+            self._text = bytearray()
             self._depth = 0
 
     def objects(self, line: bytes, number: int) -> t.Iterator[tuple[int, bytes | None]]:
@@ -191,8 +199,9 @@ class _Scanner:
             if self._depth:
                 self._depth += (mark in {b"{", b"["}) - (mark in {b"}", b"]"})
                 if not self._depth:
-                    yield self.begun, bytes(self._text + line[start : token.end()])
-                    self._text.clear()
+                    self._keep(line[start : token.end()])
+                    yield self.begun, None if self._text is None else bytes(self._text)
+                    self._text = bytearray()
                     start = token.end()
                 continue
             if mark not in {b"{", b"[", b"]"} or line[start : token.start()].strip(_BETWEEN):
@@ -207,14 +216,16 @@ class _Scanner:
                     self.begun = number
                 self._arrays = max(0, self._arrays + (1 if mark == b"[" else -1))
         if self._depth:
-            self._text += line[start:]
-            if len(self._text) > MAX_LINE_BYTES:
-                self._text.clear()
-                self._depth = 0
-                yield self.begun, None
+            self._keep(line[start:])
         elif line[start:].strip(_BETWEEN):
             self._arrays = 0
             yield number, None
+
+    def _keep(self, text: bytes) -> None:
+        if self._text is not None:
+            self._text += text
+            if len(self._text) > MAX_LINE_BYTES:
+                self._text = None
 
 
 class _Meta(msgspec.Struct):
@@ -242,8 +253,8 @@ def _read(text: bytes | msgspec.Raw, line: int) -> Message | Garbage:
         return Garbage(line, NOT_A_MESSAGE)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Garbage(line, NOT_JSON)
-    time = envelope.time if envelope.meta is None else envelope.meta.timestamp
-    return Message(line, envelope.data, events or [], time)
+    stamped = None if envelope.meta is None else envelope.meta.timestamp
+    return Message(line, envelope.data, events or [], stamped or envelope.time)
 
 
 def _whole_line(line: bytes, number: int) -> list[Message | Garbage] | None:

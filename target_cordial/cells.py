@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import functools
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from target_cordial.errors import UserError
+from singer_process.errors import UserError
 
 MAX_STRING_CHARACTERS = 128
 """Where an attribute says nothing else (Cordial Swagger v2: contact attribute validators)."""
@@ -32,11 +33,16 @@ GEO_PARTS = frozenset(
 )
 """Cordial support: contact attributes, geo."""
 
+COORDINATES = {"loc.lat": decimal.Decimal(90), "loc.lon": decimal.Decimal(180)}
+_PLAIN_EXPONENT = 40
+"""Numbers up to so many digits long are written without an exponent."""
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
-    r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?P<fraction>\.\d{1,9})?(?P<offset>Z|z|[+-]\d\d:?\d\d)?)?"
+    r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?P<fraction>\.\d{1,9})?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
 )
+_UNWRITABLE = "holds a character that no text file can hold"
 _MAX_OFFSET_HOURS = 15
 _MAX_OFFSET_MINUTES = 60
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
@@ -109,14 +115,15 @@ def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], 
                 f"{attribute.key}.city (parts: {', '.join(sorted(GEO_PARTS))})."
             )
             raise UserError(msg)
-        if part in {"loc.lat", "loc.lon"}:
-            return functools.partial(_number, attribute)
+        furthest = COORDINATES.get(str(part))
+        if furthest is not None:
+            return functools.partial(_number, -furthest, furthest)
         return functools.partial(_string, None, MAX_STRING_CHARACTERS)
     if part is not None:
         msg = f"The attribute {attribute.key!r} is a {attribute.type}, which has no part {part!r}: correct field_mapping."
         raise UserError(msg)
     if attribute.type == "number":
-        return functools.partial(_number, attribute)
+        return functools.partial(_number, attribute.min, attribute.max)
     if attribute.type == "date":
         return _date
     longest = MAX_STRING_CHARACTERS if attribute.max is None else int(attribute.max)
@@ -139,8 +146,7 @@ def _string(shortest: decimal.Decimal | None, longest: int, value: object) -> st
 
 def _writable(text: str) -> str:
     if "\x00" in text or not _is_unicode(text):
-        reason = "holds a character that no text file can hold"
-        raise CellError(reason)
+        raise CellError(_UNWRITABLE)
     return text
 
 
@@ -160,7 +166,14 @@ def _text(value: object) -> str:
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
     # Text itself, if it is of a subclass; a number's own digits; JSON for lists and objects.
-    return str(value) if isinstance(value, (str, int)) else _encode(value).decode()
+    return str(value) if isinstance(value, (str, int)) else _json(value)
+
+
+def _json(value: object) -> str:
+    try:
+        return _encode(value).decode()
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise CellError(_UNWRITABLE) from error
 
 
 def _finite(value: float | decimal.Decimal) -> str:
@@ -168,10 +181,11 @@ def _finite(value: float | decimal.Decimal) -> str:
     if not number.is_finite():
         reason = "not a finite number"
         raise CellError(reason)
-    return str(number)
+    # Plain digits, which every reader of numbers takes; those of a number such as 1E+999999 would fill the file.
+    return format(number, "f") if abs(number.adjusted()) <= _PLAIN_EXPONENT else str(number)
 
 
-def _number(attribute: Attribute, value: object) -> str:
+def _number(least: decimal.Decimal | None, most: decimal.Decimal | None, value: object) -> str:
     if type(value) is int:
         text = str(value)
     elif isinstance(value, bool):
@@ -186,30 +200,28 @@ def _number(attribute: Attribute, value: object) -> str:
     else:
         reason = "not a number"
         raise CellError(reason)
-    if attribute.min is not None or attribute.max is not None:
-        _check_range(attribute, decimal.Decimal(text))
+    if least is not None and decimal.Decimal(text) < least:
+        reason = f"less than {least}"
+        raise CellError(reason)
+    if most is not None and decimal.Decimal(text) > most:
+        reason = f"more than {most}"
+        raise CellError(reason)
     return text
-
-
-def _check_range(attribute: Attribute, number: decimal.Decimal) -> None:
-    if attribute.min is not None and number < attribute.min:
-        reason = f"less than {attribute.min}"
-        raise CellError(reason)
-    if attribute.max is not None and number > attribute.max:
-        reason = f"more than {attribute.max}"
-        raise CellError(reason)
 
 
 def _date(value: object) -> str:
     """ISO 8601 with the source's own digits, to the nanosecond (Cordial support: dates are ISO 8601)."""
-    text = (
-        value.strip() if isinstance(value, str) else value.isoformat() if isinstance(value, dt.date) else ""
-    )
-    found = _DATE.fullmatch(text)
-    if found is None or not _is_in_calendar(found):
+    text = value if isinstance(value, str) else value.isoformat() if isinstance(value, dt.date) else ""
+    found = _DATE.fullmatch(text.strip().upper())
+    zone = None if found is None else _zone(found["zone"] or "")
+    if found is None or zone is None or not _is_in_calendar(found):
         reason = "not a date in ISO 8601"
         raise CellError(reason)
-    return text.replace(" ", "T")
+    return (
+        found["date"]
+        if found["time"] is None
+        else f"{found['date']}T{found['time']}{found['fraction'] or ''}{zone}"
+    )
 
 
 def _is_in_calendar(found: re.Match[str]) -> bool:
@@ -219,20 +231,40 @@ def _is_in_calendar(found: re.Match[str]) -> bool:
             dt.time.fromisoformat(found["time"])
     except ValueError:
         return False
-    offset = (found["offset"] or "Z")[1:].replace(":", "")
-    return not offset or (int(offset[:2]) < _MAX_OFFSET_HOURS and int(offset[2:]) < _MAX_OFFSET_MINUTES)
+    return True
+
+
+def _zone(text: str) -> str | None:
+    """An offset with its minutes, as `+02:00`; None if no place on earth has it."""
+    if text in {"", "Z"}:
+        return text
+    hours, minutes = text[1:3], text[3:].lstrip(":") or "00"
+    if int(hours) >= _MAX_OFFSET_HOURS or int(minutes) >= _MAX_OFFSET_MINUTES:
+        return None
+    return f"{text[0]}{hours}:{minutes}"
 
 
 def _array(most: int, longest: int, value: object) -> str:
     """JSON array text: how Cordial wants an array in a cell is not documented."""
-    items = value if isinstance(value, list) else [value]
+    items = _items(value)
     if len(items) > most:
         reason = f"more than {most} items"
         raise CellError(reason)
     if any(item is None or isinstance(item, (list, dict)) for item in items):
-        reason = "an item is not a plain value"
+        reason = "an item is null, a list or an object"
         raise CellError(reason)
     return _encode([_string(None, longest, item) for item in items]).decode()
+
+
+def _items(value: object) -> list[t.Any]:
+    if isinstance(value, str) and value.startswith("["):
+        # A tap or a stream map that flattens writes a list as its JSON text.
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            return _decode_list(value)
+    return value if isinstance(value, list) else [value]
+
+
+_decode_list = msgspec.json.Decoder(list, float_hook=decimal.Decimal).decode
 
 
 def _limit(value: object) -> decimal.Decimal | None:

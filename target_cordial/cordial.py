@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.util import Retry
 
 from target_cordial.cells import Attribute
@@ -23,16 +24,19 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_RETRY_WAIT_SECONDS = 120
 MAX_MESSAGE_CHARACTERS = 300
 BODY_TRIES = 3
+JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
 JOBS_PER_PAGE = 100
 MAX_JOB_PAGES = 200
 
-FINAL_STATUSES = frozenset({"Done", "Failed"})
+FINAL_STATUSES = ("Done", "Failed")
 UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
 
 _TOO_MANY_REQUESTS = 429
 _RETRIED_STATUSES = frozenset({_TOO_MANY_REQUESTS, 500, 502, 503, 504})
 _BACKOFF: dict[str, t.Any] = {
     "total": 6,
+    # Nobody listens there: more likely a wrong api_url than a short outage.
+    "connect": 4,
     "backoff_factor": 0.5,
     "backoff_jitter": 0.5,
     "backoff_max": MAX_RETRY_WAIT_SECONDS,
@@ -45,7 +49,16 @@ if t.TYPE_CHECKING:
     import datetime as dt
 
 
-class _RetryRefused(Retry):
+class _Retry(Retry):
+    """Waits as long as Cordial asks, but not for ever."""
+
+    def get_retry_after(self, response: t.Any) -> float | None:
+        """How long Cordial asks to wait; see urllib3."""
+        wait = super().get_retry_after(response)
+        return None if wait is None else min(wait, MAX_RETRY_WAIT_SECONDS)
+
+
+class _RetryRefused(_Retry):
     """Repeats only what Cordial says it did not do."""
 
     RETRY_AFTER_STATUS_CODES = frozenset({_TOO_MANY_REQUESTS})
@@ -106,9 +119,8 @@ class Job:
         """
         metadata_ = _mapping(reply.get("metadata"))
         result = _mapping(reply.get("result"))
-        found = job_id or next((str(reply[name]) for name in ("jobId", "_id", "id") if reply.get(name)), "")
         return cls(
-            id=found,
+            id=job_id or next((found for name in JOB_ID_FIELDS if (found := _id(reply.get(name)))), ""),
             status=str(reply.get("status", "")),
             import_name=metadata_.get("importName"),
             parent_id=metadata_.get("parentJobId"),
@@ -137,7 +149,7 @@ class Cordial:
     def __init__(self, api_url: str, api_key: str) -> None:
         self._url = api_url.rstrip("/")
         self._reads = _session(
-            api_key, Retry(allowed_methods={"GET"}, **_BACKOFF, status_forcelist=_RETRIED_STATUSES)
+            api_key, _Retry(allowed_methods={"GET"}, **_BACKOFF, status_forcelist=_RETRIED_STATUSES)
         )
         # A connection that was never made carried nothing, so that is safe to repeat; an answer that was lost is not.
         self._writes = _session(
@@ -146,28 +158,29 @@ class Cordial:
                 allowed_methods=None, **_BACKOFF, read=0, other=0, status_forcelist={_TOO_MANY_REQUESTS}
             ),
         )
+        # Writes are rare: an idle connection that Cordial gave up meanwhile would leave the outcome of one unknown.
+        self._writes.headers["Connection"] = "close"
 
     def attributes(self) -> dict[str, Attribute]:
         """All contact attributes by key, in whichever of three shapes Cordial answers."""
-        reply = self._get("/accountcontactattributes", absent=[])
+        reply = self._get("/accountcontactattributes", absent=None)
+        if reply is None:
+            # An account without attributes answers with an empty list.
+            _raise_for_status(HTTPStatus.NOT_FOUND, b"", "/accountcontactattributes")
         if isinstance(reply, dict):
             reply = [{"key": key, **_mapping(value)} for key, value in reply.items()]
-        return {
-            item["key"]: Attribute.from_reply(item)
-            for item in reply
-            if isinstance(item, dict) and item.get("key")
-        }
+        return {item["key"]: Attribute.from_reply(item) for item in _items(reply) if item.get("key")}
 
     def find_list(self, name: str) -> ContactList | None:
         """The list of exactly this name, or None."""
-        for item in self._get("/accountlists", {"name": name}, absent=[]):
+        for item in _items(self._get("/accountlists", {"name": name}, absent=[])):
             if item.get("name") == name and _count(item.get("id")) is not None:
                 return ContactList(int(item["id"]), name)
         return None
 
     def list_by_id(self, list_id: int) -> ContactList | None:
         """The list of this id, or None."""
-        reply = self._get(f"/accountlists/{list_id}/count", absent={})
+        reply = _mapping(self._get(f"/accountlists/{list_id}/count", absent={}))
         return ContactList(list_id, str(reply["name"])) if reply.get("name") else None
 
     def list_size(self, list_id: int) -> int:
@@ -223,10 +236,7 @@ class Cordial:
         """
         status, reply = self._post("/contactimports", body)
         _raise_for_status(status, reply, "/contactimports")
-        try:
-            job_id = _mapping(_decoded(reply)).get("jobId")
-        except CordialError as error:
-            raise UnansweredError(str(error)) from error
+        job_id = _mapping(_decoded(reply)).get("jobId")
         if isinstance(job_id, str) and job_id:
             return job_id
         if isinstance(job_id, dict):
@@ -260,10 +270,9 @@ class Cordial:
         if since is not None:
             query["times[start][gte]"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
         for page in range(1, MAX_JOB_PAGES + 1):
-            reply = self._get("/jobs", {**query, "page": str(page)}, absent=[])
-            for item in reply:
-                yield Job.from_reply(_mapping(item))
-            if len(reply) < JOBS_PER_PAGE:
+            jobs = _items(self._get("/jobs", {**query, "page": str(page)}, absent=[]))
+            yield from map(Job.from_reply, jobs)
+            if len(jobs) < JOBS_PER_PAGE:
                 return
         msg = f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
         raise CordialError(msg)
@@ -286,10 +295,18 @@ class Cordial:
                     raise UnansweredError(_unreachable(self._url, error)) from error
             except requests.RequestException as error:
                 raise UnansweredError(_unreachable(self._url, error)) from error
-        if reply.status_code == HTTPStatus.NOT_FOUND:
+        if reply.status_code == HTTPStatus.NOT_FOUND and _is_json(body):
             return absent
+        if reply.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            msg = f"Cordial still answers {_endpoint(path)} with 429 (too many requests): run again later."
+            raise UnansweredError(msg)
         _raise_for_status(reply.status_code, body, path)
-        return _decoded(body)
+        found = _decoded(body)
+        # An attribute may be called `error`, but is an object.
+        if isinstance(found, dict) and found.get("error") and not isinstance(found["error"], dict):
+            msg = f"Cordial answered {_endpoint(path)} with an error: {_message(body)}."
+            raise CordialError(msg)
+        return found
 
     def _post(self, path: str, body: dict[str, t.Any]) -> tuple[int, bytes]:
         try:
@@ -308,12 +325,10 @@ class Cordial:
 
 def _session(api_key: str, retry: Retry) -> requests.Session:
     session = requests.Session()
-    session.auth = (api_key, "")
+    session.auth = HTTPBasicAuth(api_key.encode(), b"")
     session.headers["User-Agent"] = f"target-cordial/{metadata.version('lytics-to-cordial')}"
     session.mount("https://", HTTPAdapter(max_retries=retry, pool_maxsize=40))
     session.mount("http://", HTTPAdapter(max_retries=retry, pool_maxsize=40))
-    # .netrc must not replace the key; proxies from the environment are the user's own and stay.
-    session.trust_env = True
     return session
 
 
@@ -333,13 +348,33 @@ def _decoded(body: bytes) -> t.Any:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:
         msg = "Cordial's answer is not JSON: check that api_url is Cordial's API, with its version."
-        raise CordialError(msg) from error
+        raise UnansweredError(msg) from error
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether it is Cordial's API that answers, and not a web server that knows nothing of it."""
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _items(reply: t.Any) -> list[dict[str, t.Any]]:
+    if not isinstance(reply, list):
+        msg = "Cordial's answer is not a list: check that api_url is Cordial's API, with its version."
+        raise CordialError(msg)
+    return [item for item in reply if isinstance(item, dict)]
+
+
+def _endpoint(path: str) -> str:
+    return "/" + path.split("/")[1]
 
 
 def _raise_for_status(status: int, body: bytes, path: str) -> None:
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return
-    endpoint = "/" + path.split("/")[1]
+    endpoint = _endpoint(path)
     if status == HTTPStatus.UNAUTHORIZED:
         msg = "Cordial refuses the API key (401): check api_key, and that this machine's address is on its allow-list."
     elif status == HTTPStatus.FORBIDDEN:
@@ -379,6 +414,12 @@ def _unreachable(url: str, error: requests.RequestException) -> str:
 
 def _mapping(value: t.Any) -> dict[str, t.Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _id(value: t.Any) -> str:
+    """A job's id, which MongoDB itself writes as an object."""
+    found = value.get("$oid") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else ""
 
 
 def _count(value: t.Any) -> int | None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import typing as t
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,13 +18,15 @@ import msgspec
 from target_cordial.batch import write_csv
 from target_cordial.errors import UserError, described
 from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
+from target_cordial.journal import timestamp
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
     from target_cordial.batch import Batch, Cells
-    from target_cordial.cordial import ContactList, Cordial
+    from target_cordial.cordial import ContactList
     from target_cordial.imports import Importer
+    from target_cordial.journal import Journal
     from target_cordial.order import ImportFile
     from target_cordial.outbox import Outbox
     from target_cordial.rejects import Rejects
@@ -32,6 +35,9 @@ if t.TYPE_CHECKING:
 
 ALWAYS_PASS = 100
 """So many exits or rejects pass whatever the percentage: a small list moves by much."""
+HOPELESS_REJECTS = 10_000
+"""With so many rejects, too many for what was read so far, the end of the input is not waited for."""
+NO_LIST = "(contacts alone)"
 
 logger = logging.getLogger("target-cordial")
 
@@ -47,6 +53,8 @@ class Totals:
         rows: Rows imported.
         imports: Imports done.
         rejected: Rows that Cordial rejected.
+        by_list: Rows imported, as `enters` and `exits`, by list name.
+        reject_reasons: Records rejected here, by reason.
     """
 
     enters: int = 0
@@ -55,6 +63,8 @@ class Totals:
     rows: int = 0
     imports: int = 0
     rejected: int = 0
+    by_list: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    reject_reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -67,6 +77,7 @@ class Delivery:
     Attributes:
         outbox: What is on its way.
         rejects: Records that cannot be sent.
+        journal: Gets a line for each import.
         settings: How to send.
         folder: For import files before their upload; only the owner may enter it.
         signal: Tells when a wait may be broken off.
@@ -77,6 +88,7 @@ class Delivery:
 
     outbox: Outbox
     rejects: Rejects
+    journal: Journal
     settings: Settings
     folder: Path
     signal: StopSignal
@@ -120,8 +132,9 @@ class Delivery:
             batch = self.outbox.enter(target_list, key, cells, position=self.records, now=time.monotonic())
         self.totals.enters += 1
         self._due_at = min(self._due_at, batch.opened_at + self.settings.batch_wait_seconds)
-        if len(batch.rows) >= self.settings.batch_size_rows:
-            self._send(batch)
+        full = self.outbox.full_batch(batch, self.settings.batch_size_rows)
+        if full is not None:
+            self._send(full)
 
     def exit(self, target_list: ContactList, key: str) -> None:
         """Hold a contact's exit until the input ends.
@@ -144,10 +157,14 @@ class Delivery:
             field: The field to blame, if it is one.
 
         Raises:
-            UserError: If the report cannot be written.
+            UserError: If the report cannot be written, or there is no hope that rejects will be few enough.
         """
         with self._changed:
             self.rejects.add(stream, record, reason, field)
+            self.totals.reject_reasons[reason if field is None else f"{field}: {reason}"] += 1
+            hopeless = self._hopeless_rejects()
+        if hopeless is not None:
+            raise hopeless
 
     def state(self, state: dict[str, t.Any]) -> None:
         """Acknowledge a state as soon as all that precedes it is in Cordial.
@@ -156,7 +173,7 @@ class Delivery:
             state: The STATE message's value.
 
         Raises:
-            UserError: If too much was rejected.
+            UserError: If an earlier import failed, or the state cannot be written.
         """
         with self._changed:
             self.outbox.add_state(state, position=self.records)
@@ -200,18 +217,32 @@ class Delivery:
             self._send(batch)
         self._wait(lambda: not self.outbox.order.files())
 
-    def finish_exits(self, cordial: Cordial) -> None:
+    def finish_rejects(self) -> None:
+        """See that the reject report is written, and not too long.
+
+        Raises:
+            UserError: If too many records were rejected, or the report cannot be written.
+        """
+        with self._changed:
+            self.rejects.flush()
+            failure = self._too_many_rejects()
+            self._acknowledge()
+        if failure is not None:
+            raise failure
+
+    def finish_exits(self, size_of: t.Callable[[ContactList], int]) -> None:
         """Send the exits: of each list all or none.
 
         Args:
-            cordial: For the lists' sizes.
+            size_of: Tells how many contacts are on a list.
 
         Raises:
             UserError: If an import failed, or a list's exits are too many to send unasked.
         """
         held_back: list[str] = []
         for target_list, exits in self.outbox.held_exits.counts().items():
-            size = cordial.list_size(target_list.id)
+            with self.signal.interruptible():
+                size = size_of(target_list)
             if exits > ALWAYS_PASS and exits * 100 > self.settings.max_removal_percent * size:
                 held_back.append(f"{exits} of the {size} contacts on list {target_list.name!r}")
             else:
@@ -231,12 +262,24 @@ class Delivery:
         with self._changed, self.signal.interruptible():
             self._changed.wait_for(lambda: not self.outbox.order.under_way)
 
-    def log_summary(self) -> None:
-        """Say what the run did."""
+    def summarize(self, outcome: str, started: str) -> None:
+        """Say in log and journal what the run did, or would do.
+
+        Args:
+            outcome: How it ended.
+            started: When it started.
+        """
         totals = self.totals
+        plan = "Plan: " if self.settings.plan_only else ""
+        with self._changed:
+            by_list = {name: dict(rows) for name, rows in sorted(totals.by_list.items())}
+        for name, rows in by_list.items():
+            logger.info(
+                "%slist %s: %d enters, %d exits.", plan, name, rows.get("enters", 0), rows.get("exits", 0)
+            )
         logger.info(
             "%s%d records read: %d enters, %d exits (%d more passed over), %d rejected here and %d by Cordial; %d rows in %d imports.",
-            "Plan: " if self.settings.plan_only else "",
+            plan,
             self.records,
             totals.enters,
             totals.exits,
@@ -245,6 +288,17 @@ class Delivery:
             totals.rejected,
             totals.rows,
             totals.imports,
+        )
+        self.journal.add(
+            "run",
+            started=started,
+            ended=timestamp(),
+            outcome=f"plan {outcome}" if self.settings.plan_only else outcome,
+            records=self.records,
+            lists=by_list,
+            imports=totals.imports,
+            rejects=dict(totals.reject_reasons),
+            rejected_by_cordial=totals.rejected,
         )
 
     def stop(self, wait_seconds: float) -> None:
@@ -260,8 +314,12 @@ class Delivery:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Leave nothing on this machine."""
+        """Leave nothing on this machine, and the reasons of rejects where they belong."""
         self.stop(0)
+        try:
+            self.rejects.flush()
+        except UserError as error:
+            logger.warning("%s", error)
         self.outbox.held_exits.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -324,16 +382,18 @@ class Delivery:
     def _work(self, importer: Importer) -> None:
         """Import one file after the other, until nothing more is to be registered."""
         while (file := self._next_file(importer)) is not None:
+            result: ImportResult | None = None
+            failure: UserError | None = None
             try:
                 result = importer.deliver(file)
             except Stopped:
-                failure, result = None, None
+                pass
             except UserError as error:
-                failure, result = error, None
+                failure = error
             except Exception as error:  # noqa: BLE001 - a thread that dies silently would leave the run waiting for ever
-                failure, result = UserError(described(error)), None
-            else:
-                failure = None
+                failure = UserError(described(error))
+            if result is not None:
+                self._note(file, result)
             with self._changed:
                 if result is not None:
                     failure = self._judge(file, result)
@@ -355,21 +415,41 @@ class Delivery:
                 self._changed.wait()
             return None
 
-    def _judge(self, file: ImportFile, result: ImportResult) -> UserError | None:
-        """Count what Cordial made of a file, and say why it must not be acknowledged, if so."""
-        self._count(file)
+    def _note(self, file: ImportFile, result: ImportResult) -> None:
+        kind = "exits" if file.is_exits else "rows"
         logger.info(
             "Import %s is done: %d %s in %.1f s (job %s).",
             result.name,
             file.rows,
-            "exits" if file.is_exits else "rows",
+            kind,
             result.seconds,
             result.job_id,
         )
+        self.journal.add(
+            "import",
+            import_name=result.name,
+            job_id=result.job_id,
+            list_id=file.target_list and file.target_list.id,
+            list_name=file.target_list and file.target_list.name,
+            kind="exit" if file.is_exits else "enter",
+            rows=file.rows,
+            inserted=result.inserted,
+            updated=result.updated,
+            ignored=result.ignored,
+            rejected=result.rejected,
+            seconds=round(result.seconds, 3),
+        )
+
+    def _judge(self, file: ImportFile, result: ImportResult) -> UserError | None:
+        """Count what Cordial made of a file, and say why it must not be acknowledged, if so."""
+        self._count(file)
         if not result.rejected:
             return None
         self.totals.rejected += result.rejected
-        self.rejects.add_import(result.name, result.job_id, file.rows, result.rejected)
+        try:
+            self.rejects.add_import(result, file.rows)
+        except UserError as error:
+            return error
         sentence = (
             f"Cordial rejected {result.rejected} of {file.rows} rows of import {result.name} (job {result.job_id}): "
             f"download them within 7 days in {JOBS_PAGE}; the file is kept in the storage as {KEPT_PREFIX}{result.name}.csv"
@@ -377,11 +457,13 @@ class Delivery:
         if file.is_exits:
             return UserError(f"{sentence}. These exits are not acknowledged and go again with the next run.")
         logger.warning("%s.", sentence)
-        return self._too_many_rejects()
+        return self._hopeless_rejects()
 
     def _count(self, file: ImportFile) -> None:
         self.totals.imports += 1
         self.totals.rows += file.rows
+        name = NO_LIST if file.target_list is None else file.target_list.name
+        self.totals.by_list[name]["exits" if file.is_exits else "enters"] += file.rows
 
     def _too_many_rejects(self) -> UserError | None:
         rejected = self.rejects.count + self.totals.rejected
@@ -389,18 +471,22 @@ class Delivery:
             return None
         return UserError(
             f"{rejected} of {self.records} records were rejected, more than max_reject_percent "
-            f"({self.settings.max_reject_percent:g} %) allows, so what came after is not acknowledged: read the reasons in "
+            f"({self.settings.max_reject_percent:g} %) allows, so none of them is acknowledged and no exit was sent: read the reasons in "
             f"{self.rejects.place}, then correct the source or the mapping, or run once with TARGET_CORDIAL_MAX_REJECT_PERCENT=100."
         )
+
+    def _hopeless_rejects(self) -> UserError | None:
+        """Too many rejects so far may still be few in the end, unless they are very many."""
+        if self.rejects.count + self.totals.rejected < HOPELESS_REJECTS:
+            return None
+        return self._too_many_rejects()
 
     def _acknowledge(self) -> None:
         """Write the newest state that all of Cordial's answers allow; under the lock."""
         if self._is_over or self.settings.plan_only or self._gate_is_closed:
             return
-        failure = self._too_many_rejects()
-        if failure is not None:
-            self._gate_is_closed = True
-            self._fail(failure)
+        if self._too_many_rejects() is not None:
+            # States wait: the rest of the input may be better, and if it is not, none of them is written.
             return
         state = self.outbox.acknowledged()
         if state is None:

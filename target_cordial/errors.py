@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
+from singer_process.errors import UserError, described
 
-
-class UserError(Exception):
-    """What is wrong, where, and what to do, in one sentence; never a secret, an address or a profile's value."""
-
-
-def described(error: BaseException) -> str:
-    """An unexpected error without its message, which may hold personal data.
-
-    Args:
-        error: The error.
-
-    Returns:
-        Its type and where it came from.
-    """
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
-    return f"Unexpected {type(error).__name__} ({place}): this is a fault of the program, please report it."
+__all__ = ["UserError", "described"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import typing as t
 from collections import Counter
+
+from target_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,7 @@ class HeldExits:
         self.position: int | None = None
         self._counts: Counter[int] = Counter()
         self._lists: dict[int, ContactList] = {}
+        self._folder = path.parent
         # One connection for the thread that reads the input; nothing here has to survive the process.
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(
@@ -40,10 +44,14 @@ class HeldExits:
             target_list: The list to leave.
             key: The contact.
             position: The oldest position that the exit stands for.
+
+        Raises:
+            UserError: If the disk does not take it.
         """
-        added = self._database.execute(
-            "INSERT OR IGNORE INTO held VALUES (?, ?)", (target_list.id, key)
-        ).rowcount
+        with self._explained():
+            added = self._database.execute(
+                "INSERT OR IGNORE INTO held VALUES (?, ?)", (target_list.id, key)
+            ).rowcount
         self._lists[target_list.id] = target_list
         self._counts[target_list.id] += added
         self.position = position if self.position is None else min(self.position, position)
@@ -103,6 +111,14 @@ class HeldExits:
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+    @contextlib.contextmanager
+    def _explained(self) -> t.Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            msg = f"Exits cannot be kept in {self._folder} ({error}): make room there, or set TMPDIR to a folder with room."
+            raise UserError(msg) from error
 
     def _drop(self, target_list: ContactList, count: int) -> None:
         self._counts[target_list.id] -= count

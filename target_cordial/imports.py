@@ -10,8 +10,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from target_cordial.cordial import (
+    FINAL_STATUSES,
     UNFINISHED_STATUSES,
-    CordialError,
     Job,
     SourceUnreadableError,
     UnansweredError,
@@ -30,8 +30,7 @@ REGISTRATIONS = 4
 """How often a file is registered, under a new name each time, when nobody knows what became of the earlier call."""
 SOURCE_TRIES = 3
 LOOKUPS = 12
-"""How often a job is looked for, a poll interval apart, before its call counts as lost."""
-ALL_STATUSES = (*UNFINISHED_STATUSES, "Done", "Failed")
+"""How often a job is looked for, a poll interval apart: the grace for a new job to be listed."""
 KEPT_PREFIX = "kept-"
 JOBS_PAGE = "https://admin.cordial.io (Data, Data jobs)"
 
@@ -110,12 +109,17 @@ class Importer:
         name = f"{self.run_name}-{file.number:04d}"
         self.storage.put(file.path, f"{name}.csv")
         names, job_id = self._register(file, name)
-        job = self.wait_for(job_id, names[-1])
+        job = self._wait_until_done(job_id, names[-1])
         children: list[Job] = []
         if len(names) > 1 or _outcomes(job) < file.rows:
             # Outcomes that cover every row prove that nothing of it is under way; else only the list of jobs tells.
-            children = self._wait_for_relatives(set(names), job)
-            job = self.cordial.job(job_id) or job
+            relatives = self._wait_for_relatives(set(names), job)
+            children = [
+                self._wait_until_done(relative.id, names[-1])
+                for relative in relatives
+                if relative.parent_id == job_id
+            ]
+            job = self._wait_until_done(job_id, names[-1])
         result = self._result(file, names[-1], job, children)
         result.seconds = time.monotonic() - started
         self._put_away(f"{names[-1]}.csv", keep=result.rejected > 0)
@@ -162,7 +166,7 @@ class Importer:
             except SourceUnreadableError:
                 if not tries_left:
                     raise
-                self._pause()
+                self.pause()
         raise AssertionError
 
     def _body(self, file: ImportFile, name: str) -> dict[str, t.Any]:
@@ -185,18 +189,31 @@ class Importer:
         """The job of a call whose answer was lost, when it is listed within the grace period."""
         for _ in range(LOOKUPS):
             with contextlib.suppress(UnansweredError):
-                found = [job for job in self._listed_jobs(ALL_STATUSES) if job.import_name == name]
-                for job in sorted(found, key=lambda job: job.parent_id is not None):
-                    if job.id:
-                        return job
-            self._pause()
+                for job in self.listed_jobs(self.run_started_at):
+                    if job.import_name == name:
+                        return job if job.parent_id is None else Job(id=job.parent_id, status="")
+            self.pause()
         return None
 
-    def _listed_jobs(self, statuses: t.Iterable[str]) -> t.Iterator[Job]:
-        for status in statuses:
-            # A job that has not started yet has no start to filter by; finished ones go back 60 days.
-            since = None if status in UNFINISHED_STATUSES else self.run_started_at
-            yield from self.cordial.import_jobs(status, since)
+    def listed_jobs(self, since: dt.datetime) -> list[Job]:
+        """The import jobs that Cordial lists.
+
+        Args:
+            since: When those that interest us can have started at the earliest.
+
+        Returns:
+            The jobs, each with its newest status.
+
+        Raises:
+            UnansweredError: If Cordial does not answer.
+        """
+        found: dict[str, Job] = {}
+        # In the order in which a job goes through them, so that none slips by between two questions.
+        for status in (*UNFINISHED_STATUSES, *FINAL_STATUSES):
+            # A job that has not started yet has no start to filter by; final ones go back 60 days.
+            for job in self.cordial.import_jobs(status, None if status in UNFINISHED_STATUSES else since):
+                found[job.id or f"without id {len(found)}"] = job
+        return list(found.values())
 
     def wait_for(self, job_id: str, name: str) -> Job:
         """Wait until a job is final.
@@ -206,26 +223,27 @@ class Importer:
             name: Its import name.
 
         Returns:
-            The job, Done.
+            The job, Done or Failed.
 
         Raises:
-            ImportFailedError: If it failed, or showed no progress for `import_timeout_seconds`.
+            ImportFailedError: If it showed no progress for `import_timeout_seconds`.
         """
-        progress: object = None
+        if not job_id:
+            msg = (
+                f"Cordial lists import {name} without an id that target-cordial knows, so it cannot be followed: wait until it is "
+                f"done in {JOBS_PAGE}, then run again."
+            )
+            raise ImportFailedError(msg)
+        progress: Job | None = None
         progressed_at = time.monotonic()
         while True:
             job = None
             with contextlib.suppress(UnansweredError):
                 job = self.cordial.job(job_id)
-            if job is not None and job.status == "Failed":
-                msg = (
-                    f"Import {name} failed in Cordial (job {job_id}): look at the job in {JOBS_PAGE}, then run again; "
-                    "what it holds is not acknowledged and goes again."
-                )
-                raise ImportFailedError(msg)
             if job is not None and job.is_final:
                 return job
-            if job != progress:
+            # No answer is no progress: else one that comes and goes would be waited for without end.
+            if job is not None and job != progress:
                 progress, progressed_at = job, time.monotonic()
             elif time.monotonic() - progressed_at > self.settings.import_timeout_seconds:
                 msg = (
@@ -234,39 +252,57 @@ class Importer:
                     "what it holds is not acknowledged."
                 )
                 raise ImportFailedError(msg)
-            self._pause()
+            self.pause()
+
+    def _wait_until_done(self, job_id: str, name: str) -> Job:
+        job = self.wait_for(job_id, name)
+        if job.status == "Failed":
+            msg = (
+                f"Import {name} failed in Cordial (job {job_id}): look at the job in {JOBS_PAGE}, then run again; "
+                "what it holds is not acknowledged and goes again."
+            )
+            raise ImportFailedError(msg)
+        return job
 
     def _wait_for_relatives(self, names: set[str], job: Job) -> list[Job]:
         """Wait until no job of the same file is under way: children, and calls that were thought lost.
 
+        How late a job is listed is not documented. So the list of jobs is believed once it shows the job itself as
+        final, twice with the same relatives; or when the grace for new jobs is over.
+
         Returns:
-            The job's children.
+            The job's relatives, all final: a call that came too late finds no file, so that its job fails.
         """
-        while True:
-            relatives = [
-                other
-                for other in self._listed_jobs(ALL_STATUSES)
-                if other.id != job.id and (other.import_name in names or other.parent_id == job.id)
-            ]
-            unfinished = [other for other in relatives if not other.is_final]
-            if not unfinished:
+        settled: set[str] | None = None
+        relatives: list[Job] = []
+        looks_left = LOOKUPS
+        while looks_left:
+            looks_left -= 1
+            self.pause()
+            try:
+                listed = self.listed_jobs(self.run_started_at)
+            except UnansweredError:
+                if not looks_left:
+                    raise
+                continue
+            relatives = _relatives(listed, names, job)
+            for relative in relatives:
+                if not relative.is_final:
+                    self.wait_for(relative.id, relative.import_name or max(names))
+                    looks_left = LOOKUPS
+            ids = {relative.id for relative in relatives}
+            is_fresh = any(known.id == job.id and known.is_final for known in listed)
+            if is_fresh and ids == settled and looks_left < LOOKUPS:
                 break
-            for other in unfinished:
-                # A call that came too late found no file, so that its job fails: nothing that it holds is missing.
-                with contextlib.suppress(ImportFailedError):
-                    self.wait_for(other.id, other.import_name or max(names))
-        children = [other for other in relatives if other.parent_id == job.id]
-        for child in children:
-            if child.status == "Failed":
-                msg = f"A part of import {max(names)} failed in Cordial (job {child.id}): look at the job in {JOBS_PAGE}, then run again."
-                raise ImportFailedError(msg)
-        return children
+            settled = ids if is_fresh else None
+        return relatives
 
     def _result(self, file: ImportFile, name: str, job: Job, children: list[Job]) -> ImportResult:
         # Whether a job's counters hold those of its children is not documented: the greater of both covers either.
         rejected = max(_rejected(job), sum(map(_rejected, children)))
-        total = max(_total(job), sum(map(_total, children)))
-        if not total:
+        totals = [total for total in (_total(job), _sum(map(_total, children))) if total is not None]
+        total = max(totals, default=None)
+        if total is None:
             logger.warning(
                 "Import %s (job %s) has no counters: its %d rows cannot be checked.", name, job.id, file.rows
             )
@@ -284,9 +320,9 @@ class Importer:
             name=name,
             job_id=job.id,
             rejected=rejected,
-            inserted=job.inserted,
-            updated=job.updated,
-            ignored=job.ignored,
+            inserted=_sum(part.inserted for part in (job, *children)),
+            updated=_sum(part.updated for part in (job, *children)),
+            ignored=_sum(part.ignored for part in (job, *children)),
         )
 
     def _put_away(self, name: str, *, keep: bool) -> None:
@@ -300,8 +336,17 @@ class Importer:
         except UserError as error:
             logger.warning("Import file %s is imported but stays in the storage: %s", name, error)
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Wait until it is time to ask Cordial again."""
         time.sleep(self.settings.poll_interval_seconds)
+
+
+def _relatives(listed: list[Job], names: set[str], job: Job) -> list[Job]:
+    """The jobs of the same file: under any of its names, and their children."""
+    family = {job.id} | {other.id for other in listed if other.import_name in names}
+    return [
+        other for other in listed if other.id != job.id and (other.id in family or other.parent_id in family)
+    ]
 
 
 def _rejected(job: Job) -> int:
@@ -310,41 +355,16 @@ def _rejected(job: Job) -> int:
 
 def _outcomes(job: Job) -> int:
     """How many rows came to an end, as far as Cordial says."""
-    return sum(count or 0 for count in (job.inserted, job.updated, job.rejected, job.errors, job.ignored))
+    return _sum((job.inserted, job.updated, job.rejected, job.errors, job.ignored)) or 0
 
 
-def _total(job: Job) -> int:
-    return _outcomes(job) if job.total_records is None else job.total_records
+def _total(job: Job) -> int | None:
+    """How many rows a job accounts for; None if it has no counters."""
+    if job.total_records is not None:
+        return job.total_records
+    return _sum((job.inserted, job.updated, job.rejected, job.errors, job.ignored))
 
 
-def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
-    """Delete the import files that an earlier run left, and wait for imports of it that are still under way.
-
-    Args:
-        importer: This run's importer.
-        pipeline: The tag with which all names of the pipeline begin.
-
-    Raises:
-        UserError: If an earlier import does not come to an end.
-    """
-    for name in importer.storage.names():
-        if name.startswith(f"{pipeline}-"):
-            importer.storage.delete(name)
-    unfinished = [
-        job
-        for status in UNFINISHED_STATUSES
-        for job in importer.cordial.import_jobs(status)
-        if job.import_name and job.import_name.startswith(f"{pipeline}-") and job.id
-    ]
-    for job in unfinished:
-        logger.info("Waiting for import %s of an earlier run (job %s).", job.import_name, job.id)
-        try:
-            importer.wait_for(job.id, str(job.import_name))
-        except ImportFailedError as error:
-            now = importer.cordial.job(job.id)
-            if now is None or not now.is_final:
-                msg = (
-                    f"Import {job.import_name} of an earlier run (job {job.id}) does not come to an end, and new imports could "
-                    "be overtaken by it: ask Cordial's support to end the job, or set storage_url to a new folder once it is harmless."
-                )
-                raise CordialError(msg) from error
+def _sum(counts: t.Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

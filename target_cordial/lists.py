@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -9,10 +10,12 @@ import string
 import typing as t
 from dataclasses import dataclass, field
 
-from target_cordial.cordial import ContactList, CordialError
+from target_cordial.cordial import ContactList, CordialError, UnansweredError
 from target_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from target_cordial.cells import Attribute
     from target_cordial.cordial import Cordial
 
@@ -77,13 +80,15 @@ class Lists:
         cordial: The account.
         template: The setting list_name.
         attributes: The account's attributes; a list cannot have the name of one.
-        may_create: False makes lists up instead of creating them, for a plan.
+        may_create: False makes lists up instead of creating them, for a plan; such a list has a negative id.
+        interruptible: Makes a context in which waiting for Cordial may be broken off.
     """
 
     cordial: Cordial
     template: str
     attributes: t.Mapping[str, Attribute]
     may_create: bool = True
+    interruptible: t.Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     _fields: list[str] = field(init=False)
     _found: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
     _audiences: dict[int, str] = field(default_factory=dict)
@@ -109,10 +114,22 @@ class Lists:
         audience = record.get("audience_id")
         found = self._found.get((*values, audience) if isinstance(audience, str) else values)
         if found is None:
-            found = self._resolve(dict(zip(self._fields, values, strict=True)))
+            with self.interruptible():
+                found = self._resolve(dict(zip(self._fields, values, strict=True)))
             self._claim(found, audience)
             self._found[(*values, audience) if isinstance(audience, str) else values] = found
         return found
+
+    def size(self, target_list: ContactList) -> int:
+        """How many contacts are on a list now.
+
+        Args:
+            target_list: The list, as `list_for` gave it.
+
+        Raises:
+            CordialError: If Cordial does not say.
+        """
+        return 0 if target_list.id < 0 else self.cordial.list_size(target_list.id)
 
     def check(self) -> str:
         """Look whether a list of a fixed name exists or can be created.
@@ -156,13 +173,24 @@ class Lists:
             return found
         self._refuse_attribute(name)
         if not self.may_create:
+            logger.info("Plan: list %s would be created.", name)
             return ContactList(-1 - len(self._found), name)
-        created = self.cordial.create_list(name) or self.cordial.find_list(name)
+        created = self._create(name) or self.cordial.find_list(name)
         if created is None:
             msg = f"Cordial says that the name {name!r} is taken, yet has no list of it (an attribute may have it): set list_name to another."
             raise CordialError(msg)
         logger.info("Created list %s in Cordial.", name)
         return created
+
+    def _create(self, name: str) -> ContactList | None:
+        try:
+            return self.cordial.create_list(name)
+        except UnansweredError:
+            # It may have been created all the same.
+            found = self.cordial.find_list(name)
+            if found is None:
+                raise
+            return found
 
     def _find(self, name: str) -> ContactList | None:
         if not name.isdigit():

@@ -1,24 +1,22 @@
-"""From a record to a row: the list action, the contact, and a cell for each mapped attribute."""
+"""What a record means: whether the contact enters or leaves, and which contact it is."""
 
 from __future__ import annotations
 
 import re
 import typing as t
 import unicodedata
-from dataclasses import dataclass
 
-from target_cordial.cells import Attribute, CellError, cell_writer
-from target_cordial.errors import UserError
+from singer_process.errors import UserError
+from target_cordial.fit import field_schema, misfit
 from target_cordial.settings import DEFAULT_STATE_FIELD
 
 if t.TYPE_CHECKING:
-    from target_cordial.batch import Cells
+    from target_cordial.rows import Column
     from target_cordial.settings import Settings
 
 DELETED_FIELD = "_sdc_deleted_at"
 """Set in a record whose row is gone at the source (Meltano SDK: record metadata)."""
 
-_ABSENT: t.Final = object()
 _ADDRESS = re.compile(
     r"[^@\s\x00-\x1f\x7f,;<>\"()]+@[^@\s\x00-\x1f\x7f,;<>\"()]+\.[^@\s\x00-\x1f\x7f,;<>\"().]+"
 )
@@ -39,52 +37,6 @@ class RejectedError(ValueError):
         self.field = field
 
 
-@dataclass(frozen=True)
-class Column:
-    """A mapped field and where it goes.
-
-    Attributes:
-        field: The record's field, dotted for a nested one.
-        header: Cordial's column: an attribute's key, and its part for a geo attribute.
-        attribute: The attribute.
-        write: Turns a value into a cell.
-    """
-
-    field: str
-    header: str
-    attribute: Attribute
-    write: t.Callable[[object], str]
-
-
-def columns_of(field_mapping: t.Mapping[str, str], attributes: t.Mapping[str, Attribute]) -> list[Column]:
-    """The columns of a field mapping.
-
-    Args:
-        field_mapping: Record field to attribute key.
-        attributes: The account's attributes by key.
-
-    Returns:
-        One column a field, in the mapping's order.
-
-    Raises:
-        UserError: If an attribute does not exist, or is mapped twice.
-    """
-    columns: list[Column] = []
-    for field, header in field_mapping.items():
-        key, _, part = header.partition(".")
-        if header in attributes:
-            key, part = header, ""
-        attribute = attributes.get(key)
-        if attribute is None:
-            msg = f"Cordial has no attribute {key!r} (field_mapping of {field!r}): create it in Cordial or correct field_mapping; case counts."
-            raise UserError(msg)
-        if any(column.header == header for column in columns):
-            msg = f"The attribute {header!r} is mapped twice in field_mapping: map one field to it."
-            raise UserError(msg)
-        columns.append(Column(field, header, attribute, cell_writer(attribute, part or None)))
-    return columns
-
-
 def contact_key(value: object, *, is_address: bool) -> str:
     """The key that says which contact a record is for, and its cell.
 
@@ -102,7 +54,7 @@ def contact_key(value: object, *, is_address: bool) -> str:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if value is None or value is _ABSENT or value == "":
+    if value is None or value == "":
         reason = "no identifier"
         raise RejectedError(reason)
     if not isinstance(value, str):
@@ -110,7 +62,8 @@ def contact_key(value: object, *, is_address: bool) -> str:
         raise RejectedError(reason)
     key = value.strip()
     if "@" in key:
-        key = unicodedata.normalize("NFC", key).lower()
+        # Lower case can take a letter apart again.
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
     if not key:
         reason = "no identifier"
         raise RejectedError(reason)
@@ -124,15 +77,15 @@ def contact_key(value: object, *, is_address: bool) -> str:
 
 
 class Mapping:
-    """How one stream's records become rows.
+    """What one stream's records mean.
+
+    Attributes:
+        has_identifier: Whether the schema has the identifier.
 
     Args:
         stream: The stream's name.
         schema: Its schema, after stream maps.
         settings: What to send.
-
-    Raises:
-        UserError: If the schema lacks what the settings name.
     """
 
     def __init__(self, stream: str, schema: t.Mapping[str, t.Any], settings: Settings) -> None:
@@ -141,10 +94,16 @@ class Mapping:
         self._properties = schema.get("properties") or {}
         self.has_identifier = settings.identifier_field in self._properties
         self._has_state = settings.state_field in self._properties
-        if self.has_identifier:
-            self._check_schema()
 
-    def _check_schema(self) -> None:
+    def check(self, columns: t.Iterable[Column]) -> None:
+        """See that the schema has what the settings name, and that each mapped field can fit its attribute.
+
+        Args:
+            columns: The mapped columns.
+
+        Raises:
+            UserError: If not; the sentence says what to change.
+        """
         settings = self._settings
         if not self._has_state and settings.state_field != DEFAULT_STATE_FIELD:
             msg = (
@@ -158,9 +117,17 @@ class Mapping:
                 "select it in the tap."
             )
             raise UserError(msg)
-        for field in settings.field_mapping:
-            if field not in self._properties and field.split(".")[0] not in self._properties:
-                msg = f"The stream {self._stream!r} has no field {field!r}: select it in the tap, or correct field_mapping."
+        for column in columns:
+            rule = field_schema(self._properties, column.field)
+            if rule is None:
+                msg = f"The stream {self._stream!r} has no field {column.field!r}: select it in the tap, or correct field_mapping."
+                raise UserError(msg)
+            types = misfit(column, rule)
+            if types is not None:
+                msg = (
+                    f"The field {column.field!r} of stream {self._stream!r} is of type {types}, which never fits the attribute "
+                    f"{column.header!r} ({column.attribute.type}): correct field_mapping, or the attribute in Cordial."
+                )
                 raise UserError(msg)
 
     def is_exit(self, record: t.Mapping[str, t.Any], *, is_deleted: bool) -> bool:
@@ -203,73 +170,3 @@ class Mapping:
             return contact_key(record.get(settings.identifier_field), is_address=settings.channel == "email")
         except RejectedError as error:
             raise RejectedError(error.reason, settings.identifier_field) from None
-
-
-class RowWriter:
-    """Writes the cells of enters.
-
-    Args:
-        columns: The mapped columns.
-        settings: What a null means, and what must be there.
-        null_marker: The cell that leaves an attribute as it is.
-    """
-
-    def __init__(self, columns: t.Sequence[Column], settings: Settings, null_marker: str) -> None:
-        self.header = [settings.identifier_column, *[column.header for column in columns]]
-        self._last: Cells = []
-        if settings.subscribe_status is not None:
-            self.header.append(f"channels.{settings.channel}.subscribeStatus")
-            self._last = [settings.subscribe_status]
-        self._require_all = settings.require_all_fields
-        self._columns = [(column, column.attribute.required, _reader(column.field)) for column in columns]
-        self._absent = null_marker
-        self._null = "" if settings.null_values == "clear" else null_marker
-
-    def cells(self, key: str, record: t.Mapping[str, t.Any]) -> Cells:
-        """The row of an enter.
-
-        Args:
-            key: The contact.
-            record: The record.
-
-        Returns:
-            The identifier's cell and one for each column.
-
-        Raises:
-            RejectedError: If a value does not fit its attribute, or one that must be there is missing.
-        """
-        cells = [key]
-        for column, is_required, read in self._columns:
-            value = read(record)
-            if value is None or value is _ABSENT:
-                if self._require_all or is_required:
-                    reason = (
-                        f"no value for the required attribute {column.header}" if is_required else "no value"
-                    )
-                    raise RejectedError(reason, column.field)
-                cells.append(self._null if value is None else self._absent)
-                continue
-            try:
-                cells.append(column.write(value))
-            except CellError as error:
-                raise RejectedError(str(error), column.field) from None
-        return cells + self._last
-
-
-def _reader(field: str) -> t.Callable[[t.Mapping[str, t.Any]], object]:
-    """Reads a field that may be absent; dotted for a nested one, unless the record has the dotted name itself."""
-    if "." not in field:
-        return lambda record: record.get(field, _ABSENT)
-    names = field.split(".")
-
-    def read(record: t.Mapping[str, t.Any]) -> object:
-        if field in record:
-            return t.cast("object", record[field])
-        value: t.Any = record
-        for name in names:
-            if not isinstance(value, dict):
-                return value if value is None else _ABSENT
-            value = value.get(name, _ABSENT)
-        return t.cast("object", value)
-
-    return read

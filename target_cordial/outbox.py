@@ -22,6 +22,8 @@ if t.TYPE_CHECKING:
 State: t.TypeAlias = dict[str, t.Any]
 
 MAX_PENDING_STATES = 1_000
+MAX_OPEN_BATCHES = 4
+"""So many full batches' rows may be open over all lists: with 50 lists, each just short of full, memory would not do."""
 
 
 class Outbox:
@@ -40,6 +42,7 @@ class Outbox:
         self.held_exits = held_exits
         self._null_marker = null_marker
         self._batches: dict[ContactList | None, Batch] = {}
+        self._open_rows = 0
         self._states: deque[tuple[int, State]] = deque()
         self._holds: set[int] = set()
         self._closed = 0
@@ -68,7 +71,9 @@ class Outbox:
             batch = self._batches[target_list] = Batch(target_list, now, position)
         elif position < batch.position:
             batch.position = position
+        rows = len(batch.rows)
         batch.put(key, cells, self._null_marker)
+        self._open_rows += len(batch.rows) - rows
         if len(self._batches) > 1:
             self._refresh_other_lists(batch, key, cells)
         return batch
@@ -84,6 +89,7 @@ class Outbox:
         batch = self._batches.get(target_list)
         if batch is not None and batch.rows.pop(key, None) is not None:
             position = min(position, batch.position)
+            self._open_rows -= 1
             if not batch.rows:
                 del self._batches[target_list]
         self.held_exits.add(target_list, key, position)
@@ -91,6 +97,22 @@ class Outbox:
     def open_batches(self) -> list[Batch]:
         """The open batches, oldest first."""
         return sorted(self._batches.values(), key=lambda batch: batch.opened_at)
+
+    def full_batch(self, batch: Batch, most_rows: int) -> Batch | None:
+        """The batch that has to go out for want of room.
+
+        Args:
+            batch: The one that just grew.
+            most_rows: Rows of one import file.
+
+        Returns:
+            It, if it is full; the fullest, if all batches together are; else None.
+        """
+        if len(batch.rows) >= most_rows:
+            return batch
+        if self._open_rows >= MAX_OPEN_BATCHES * most_rows:
+            return max(self._batches.values(), key=lambda batch: len(batch.rows))
+        return None
 
     def close_batch(self, batch: Batch, path: Path) -> ImportFile:
         """Turn an open batch into the next file.
@@ -103,6 +125,7 @@ class Outbox:
             The file, in order.
         """
         del self._batches[batch.target_list]
+        self._open_rows -= len(batch.rows)
         contacts = array("q", map(hash, batch.rows))
         return self._close(batch.target_list, contacts, batch.position, path, is_exits=False)
 
@@ -140,7 +163,8 @@ class Outbox:
         self._states.append((position, state))
         if len(self._states) > MAX_PENDING_STATES:
             # Each state stands for all before it, so every second one can go: what is left is released later, not wrongly.
-            self._states = deque(list(self._states)[1::2])
+            # The newest must stay, or the end of the input would never be acknowledged.
+            self._states = deque(list(self._states)[::-2][::-1])
 
     def hold(self, position: int) -> None:
         """Acknowledge nothing from a position on, until `release`.

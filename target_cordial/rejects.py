@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
+import decimal
+import json
 import typing as t
-from pathlib import Path
 
-import fsspec
 import msgspec
-from fsspec.implementations.local import LocalFileSystem
 
-from target_cordial.errors import UserError
+from singer_process.errors import UserError
+from target_cordial.filesystem import Location, open_filesystem
+from target_cordial.imports import JOBS_PAGE
+
+if t.TYPE_CHECKING:
+    from target_cordial.imports import ImportResult
+    from target_cordial.settings import Settings
 
 FLUSH_AFTER = 1_000
 """Rejects in memory before they become a file; each acknowledgement writes them too."""
 
 
 class Rejects:
-    """Writes the reject report of a run: JSON lines, in part files of mode 0600.
+    """Writes the reject report of a run: JSON lines, in part files that only their owner may read.
 
     Attributes:
         count: How many records were rejected so far.
         place: Where the report is, for messages.
 
     Args:
-        url: Folder of all reports; a path or an fsspec URL.
+        settings: Where to, and the login.
         run_name: With which the names of this run's files begin.
     """
 
-    def __init__(self, url: str, run_name: str) -> None:
+    def __init__(self, settings: Settings, run_name: str) -> None:
         self.count = 0
-        self.place = url
-        self._url = url
+        self.place = settings.rejects_url
+        self._settings = settings
         self._run_name = run_name
         self._lines: list[bytes] = []
         self._parts = 0
-        self._encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
     def add(self, stream: str, record: t.Mapping[str, t.Any], reason: str, field: str | None = None) -> None:
         """Report a record.
@@ -53,26 +56,26 @@ class Rejects:
         self.count += 1
         self._add({"stream": stream, "reason": reason, "field": field, "record": record})
 
-    def add_import(self, import_name: str, job_id: str, rows: int, rejected: int) -> None:
+    def add_import(self, result: ImportResult, rows: int) -> None:
         """Report an import with rows that Cordial rejected; it does not name them.
 
         Args:
-            import_name: The import.
-            job_id: Its job.
+            result: What Cordial made of the import.
             rows: How many rows it had.
-            rejected: How many of them were rejected.
 
         Raises:
             UserError: If the report cannot be written.
         """
-        reason = "Cordial rejected rows of this import: download them from its job within 7 days"
         self._add(
             {
-                "import_name": import_name,
-                "job_id": job_id,
+                "import_name": result.name,
+                "job_id": result.job_id,
                 "rows": rows,
-                "rejected": rejected,
-                "reason": reason,
+                "rejected": result.rejected,
+                "inserted": result.inserted,
+                "updated": result.updated,
+                "ignored": result.ignored,
+                "reason": f"Cordial rejected rows of this import: download them within 7 days in {JOBS_PAGE}",
             }
         )
 
@@ -86,12 +89,14 @@ class Rejects:
             return
         name = f"{self._run_name}-{self._parts + 1:04d}.jsonl"
         try:
-            files, folder = fsspec.url_to_fs(self._url)
-            if isinstance(files, LocalFileSystem):
-                _write_private(Path(folder) / name, b"".join(self._lines))
-            else:
-                files.pipe_file(f"{folder.rstrip('/')}/{name}", b"".join(self._lines))
-        except (OSError, ValueError, ImportError) as error:
+            location = Location.parse(self.place)
+            files = open_filesystem(location, self._settings)
+            files.pipe_file(location.opened(name), b"".join(self._lines))
+        except UserError as error:
+            msg = f"The reject report cannot be written to {self.place}: {error}"
+            raise UserError(msg) from error
+        except Exception as error:
+            # Whatever its file system raises: what is not reported must not be acknowledged.
             msg = (
                 f"The reject report cannot be written to {self.place} ({type(error).__name__}): set rejects_url to a folder "
                 "that can be written."
@@ -102,15 +107,21 @@ class Rejects:
 
     def _add(self, entry: dict[str, t.Any]) -> None:
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
-        self._lines.append(self._encode({"time": now.replace("+00:00", "Z"), **entry}) + b"\n")
+        self._lines.append(_encoded({"time": now.replace("+00:00", "Z"), **entry}) + b"\n")
         if len(self._lines) >= FLUSH_AFTER:
             self.flush()
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - Path has no open by descriptor
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
+
+
+def _encoded(entry: dict[str, t.Any]) -> bytes:
+    try:
+        return _encode(entry)
+    except UnicodeEncodeError:
+        # Half of a character, which no UTF-8 can hold and which may be why the record is here.
+        return json.dumps(entry, default=_number_or_text).encode()
+
+
+def _number_or_text(value: object) -> object:
+    return float(value) if isinstance(value, decimal.Decimal) else str(value)

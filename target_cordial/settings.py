@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import decimal
 import re
 import typing as t
 from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
-from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from target_cordial.errors import UserError
+from singer_process.config import given_values
+from singer_process.errors import UserError
 
 ListAction: t.TypeAlias = t.Literal["sync", "add", "none"]
 
+ENVIRONMENT_PREFIX = "TARGET_CORDIAL_"
 DEFAULT_STATE_FIELD = "audience_state"
 
 OWN_IMPORT_FIELDS = frozenset(
@@ -117,7 +117,8 @@ CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
         title="Storage URL",
         description=(
             "Folder for import files that Cordial can fetch from: sftp://host:22/folder, s3://bucket/prefix, "
-            "gs://bucket/prefix, or file:///folder (with import_source). Each pipeline needs a folder of its own."
+            "gs://bucket/prefix, or file:///folder (with import_source; its files are readable by their owner alone, and by the "
+            "folder's group if the folder has the setgid bit). Each pipeline needs a folder of its own."
         ),
     ),
     th.Property(
@@ -138,7 +139,10 @@ CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
         th.StringType(nullable=True),
         secret=True,
         title="Storage private key",
-        description="SSH private key for sftp: the PEM text or a path to it. Tell Cordial its own by import_source.savedKey.",
+        description=(
+            "SSH private key for sftp: the PEM text or a path to it. Cordial needs a login of its own then: import_password, "
+            "or import_source.savedKey."
+        ),
     ),
     th.Property(
         "storage_host_key",
@@ -151,7 +155,10 @@ CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
         th.ObjectType(additional_properties=True, nullable=True),
         default={},
         title="Storage options",
-        description="More options for the fsspec file system, such as an endpoint or a region. No secrets: they are shown in clear.",
+        description=(
+            "More options for the fsspec file system, such as region and endpoint_url for s3 (the region is told to Cordial too), "
+            "or token for gs. No secrets: they are shown in clear."
+        ),
     ),
     th.Property(
         "import_source",
@@ -220,7 +227,10 @@ CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
         default="keep",
         allowed_values=["keep", "clear"],
         title="Null values",
-        description="keep: a null leaves the attribute as it is. clear: a null empties it. An absent field always leaves it.",
+        description=(
+            "keep: a null, and also an empty text, list or object, leaves the attribute as it is. clear: it empties it. "
+            "An absent field always leaves it."
+        ),
     ),
     th.Property(
         "require_all_fields",
@@ -248,7 +258,10 @@ CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
         th.StringType(nullable=True),
         default="rejects",
         title="Rejects URL",
-        description="Folder for reject files: JSON lines with the record and the reason. A path or an fsspec URL.",
+        description=(
+            "Folder for reject files: JSON lines with the record and the reason. A path or an fsspec URL; on the storage's own "
+            "server or bucket with its login, elsewhere with the environment's."
+        ),
     ),
     th.Property(
         "journal_url",
@@ -354,18 +367,13 @@ class Settings:
         Raises:
             UserError: If a value cannot work.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        # The SDK reads numbers of a configuration file as Decimal, which clocks do not take.
-        given: dict[str, t.Any] = {
-            name: float(value) if isinstance(value, decimal.Decimal) else value
-            for name, value in config.items()
-            if name in names and value is not None
-        }
+        given = given_values(config, {field.name for field in dataclasses.fields(cls)})
         for name in ("api_key", "storage_url"):
             if name not in given:
-                msg = f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
+                msg = f"The setting {name} is missing: set it in meltano.yml, or in .env as {ENVIRONMENT_PREFIX}{name.upper()}."
                 raise UserError(msg)
         settings = cls(**given)
+        _refuse_secrets_in_clear(settings)
         for name in ("poll_interval_seconds", "import_timeout_seconds"):
             if getattr(settings, name) <= 0:
                 msg = f"The setting {name} must be more than 0."
@@ -379,10 +387,7 @@ class Settings:
             msg = "The setting api_url must be an http(s) URL, such as https://api.cordial.io/v2."
             raise UserError(msg)
         if not re.fullmatch(r"channels\.[A-Za-z0-9_-]+\.address", settings.identifier_column):
-            msg = (
-                f"The setting identifier_column is {settings.identifier_column!r}, but must name the address of a "
-                "channel, such as channels.email.address."
-            )
+            msg = "The setting identifier_column must name the address of a channel, such as channels.email.address."
             raise UserError(msg)
         return settings
 
@@ -392,49 +397,35 @@ class Settings:
         return self.identifier_column.split(".")[1]
 
 
-def with_blanks_unset(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Drop blank strings: a blank variable in `.env` arrives as one and means unset.
-
-    Args:
-        config: Setting by name, as given.
-
-    Returns:
-        The same without the blank ones.
-    """
-    return {
-        name: value for name, value in config.items() if not (isinstance(value, str) and not value.strip())
-    }
-
-
-def config_errors(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]) -> list[str]:
-    """What is wrong with a configuration, without its values: one may be a secret in the wrong place.
-
-    Args:
-        config: Setting by name.
-        schema: The settings' JSON schema.
-
-    Returns:
-        One sentence for each setting.
-    """
-    errors: list[str] = []
-    for name, rule in schema["properties"].items():
-        if name not in config:
-            continue
-        for error in DEFAULT_JSONSCHEMA_VALIDATOR(rule).iter_errors(config[name]):
-            place = ".".join([name, *map(str, error.path)])
-            kinds = [kind for kind in _as_list(error.validator_value) if kind not in {"null", None}]
-            expectation = _EXPECTATIONS.get(str(error.validator), "is not valid")
-            errors.append(f"The setting {place} {expectation.format(', '.join(map(str, kinds)))}.")
-    return errors
-
-
-_EXPECTATIONS = {
-    "type": "must be of type {}",
-    "enum": "must be one of {}",
-    "minimum": "must be at least {}",
-    "maximum": "must be at most {}",
+_SECRETS_IN_URLS = {
+    "api_url": "set api_key",
+    "storage_url": "set storage_password",
+    "rejects_url": "let the environment give the login",
+    "journal_url": "let the environment give the login",
+}
+_SECRETS_IN_OBJECTS = {
+    ("import_source", "password"): "import_password",
+    ("import_source", "aws_secret_access_key"): "import_password",
+    ("storage_options", "password"): "storage_password",
+    ("storage_options", "secret"): "storage_password",
 }
 
 
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
+def _refuse_secrets_in_clear(settings: Settings) -> None:
+    """URLs are named in messages, and whoever shows the configuration shows objects as they are."""
+    for name, cure in _SECRETS_IN_URLS.items():
+        if _holds_password(getattr(settings, name)):
+            msg = f"The setting {name} holds a password: take it out and {cure} (an @ in a folder's name is written %40)."
+            raise UserError(msg)
+    if _holds_password(settings.import_source.get("url")):
+        msg = "The setting import_source.url holds a password: take it out and set import_username and import_password."
+        raise UserError(msg)
+    for (name, key), cure in _SECRETS_IN_OBJECTS.items():
+        if key in getattr(settings, name):
+            msg = f"The setting {name} holds {key}, and is shown in clear: take it out and set {cure}."
+            raise UserError(msg)
+
+
+def _holds_password(url: object) -> bool:
+    """Whether there is a colon before the last @, as in `user:p@ss/w#rd@host`, whichever part a parser takes it for."""
+    return isinstance(url, str) and ":" in url.partition("://")[2].rpartition("@")[0]

@@ -29,10 +29,17 @@ class CordialSink(Sink):
         schema: dict[str, t.Any],
         key_properties: t.Sequence[str] | None,
     ) -> None:
-        super().__init__(target, stream_name, schema, key_properties)
+        # The SDK's constructor already asks whether to validate.
         self._target = target
+        super().__init__(target, stream_name, schema, key_properties)
         self.mapping = Mapping(stream_name, self.schema, target.settings)
         self.lacks_key_property = False
+        self._is_checked = False
+
+    @property
+    def validate_schema(self) -> bool:
+        """Whether records are checked against the stream's schema; the SDK would do so unless told otherwise."""
+        return self._target.settings.validate_records
 
     def process_record(self, record: dict[str, t.Any], context: dict[str, t.Any]) -> None:
         """Send a record to Cordial, or report why not.
@@ -45,6 +52,9 @@ class CordialSink(Sink):
             UserError: If the run cannot go on.
         """
         run = self._target.run
+        if not self._is_checked:
+            self.mapping.check(run.rows.columns)
+            self._is_checked = True
         try:
             self._check_record(record)
             is_exit = self.mapping.is_exit(record, is_deleted=context["is_deleted"])
@@ -77,5 +87,7 @@ class CordialSink(Sink):
             try:
                 self._validator.validate(record)
             except InvalidRecord as error:
-                reason = f"does not fit the stream's schema: {error.error_message}"
-                raise RejectedError(reason) from None
+                # The SDK's own words hold the value.
+                path = getattr(error.__cause__, "path", None)
+                reason = "does not fit the stream's schema"
+                raise RejectedError(reason, str(path[0]) if path else None) from None

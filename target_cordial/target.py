@@ -15,31 +15,47 @@ from dataclasses import dataclass
 
 import click
 from singer_sdk import Target
-from singer_sdk.exceptions import MapExpressionError, MissingKeyPropertiesError, RecordsWithoutSchemaException
-from singer_sdk.plugin_base import BaseSingerReader
+from singer_sdk.exceptions import (
+    InvalidJSONSchema,
+    MapExpressionError,
+    MappingError,
+    MissingKeyPropertiesError,
+    RecordsWithoutSchemaException,
+)
+from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 
+from singer_process.config import (
+    ENVIRONMENT,
+    config_errors,
+    config_from_environment,
+    config_from_files,
+    unknown_settings,
+    with_blanks_unset,
+)
 from target_cordial.check import check
 from target_cordial.cordial import Cordial
 from target_cordial.delivery import Delivery
+from target_cordial.earlier_runs import RUN_TIME_FORMAT, clear_earlier_runs
 from target_cordial.errors import UserError, described
 from target_cordial.held_exits import HeldExits
-from target_cordial.imports import Importer, clear_earlier_runs
+from target_cordial.imports import Importer
+from target_cordial.journal import Journal, timestamp
 from target_cordial.lists import Lists
-from target_cordial.mapping import DELETED_FIELD, RowWriter
+from target_cordial.mapping import DELETED_FIELD
 from target_cordial.outbox import Outbox
 from target_cordial.reader import InputError, MessageReader
 from target_cordial.rejects import Rejects
-from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, config_errors, with_blanks_unset
+from target_cordial.rows import RowWriter
+from target_cordial.settings import CONFIG_JSONSCHEMA, ENVIRONMENT_PREFIX, Settings
 from target_cordial.signals import StopSignal, Terminated
 from target_cordial.sink import CordialSink
-from target_cordial.storage import Storage, StorageSettings, open_storage
+from target_cordial.storage import Storage
 from target_cordial.workspace import open_workspace
 
 if t.TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk.mapper import StreamMap
-    from singer_sdk.plugin_base import _ConfigInput
 
 SIGNAL_WAIT_SECONDS = 10
 TEST_STREAM = "meltano_test_stream"
@@ -89,13 +105,16 @@ class TargetCordial(Target):
         self.settings = Settings.from_config(self._config)
         self._routes: dict[str, list[tuple[StreamMap, CordialSink]]] = {}
         self._skipped: set[str] = set()
+        self._keyless: set[str] = set()
         self._run: Run | None = None
-        self._run_name = f"{dt.datetime.now(dt.timezone.utc):%Y%m%d%H%M%S}{secrets.token_hex(2)}"
+        self._started = timestamp()
+        self._run_name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(2)
         self.null_marker = f"null-{secrets.token_hex(8)}"
         folder = open_workspace()
         self.delivery = Delivery(
             outbox=Outbox(null_marker=self.null_marker, held_exits=HeldExits(folder / "exits.sqlite")),
-            rejects=Rejects(self.settings.rejects_url, f"{self.name}-{self._run_name}"),
+            rejects=Rejects(self.settings, f"{self.name}-{self._run_name}"),
+            journal=Journal(self.settings.journal_url, self._run_name),
             settings=self.settings,
             folder=folder,
             signal=self._signal,
@@ -115,10 +134,36 @@ class TargetCordial(Target):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         self.append_builtin_config(self.config_jsonschema)
         self._config = with_blanks_unset(self._config)
-        errors = config_errors(self._config, self.config_jsonschema)
+        for name in unknown_settings(self._config, self.config_jsonschema):
+            logger.warning("There is no setting %s: it is passed over.", name)
+        errors = config_errors(self._config, self.config_jsonschema, ENVIRONMENT_PREFIX)
         if errors and raise_errors:
             raise UserError(" ".join(errors))
         return errors
+
+    @property
+    def _env_var_config(self) -> dict[str, t.Any]:
+        # The SDK's own takes a blank for a value, and knows no fractions.
+        self.append_builtin_config(self.config_jsonschema)
+        return config_from_environment(self.config_jsonschema, ENVIRONMENT_PREFIX, os.environ)
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
+        """Read the configuration files.
+
+        Args:
+            ctx: Not used.
+            param: Not used.
+            value: Paths, and `ENV` for the environment, which wins over files.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        files = [path for path in value if path != ENVIRONMENT]
+        return _ConfigInput(config_from_files(files), parse_env=ENVIRONMENT in value)
 
     @functools.cached_property
     def _cordial(self) -> Cordial:
@@ -126,15 +171,7 @@ class TargetCordial(Target):
 
     @functools.cached_property
     def _storage(self) -> Storage:
-        names = StorageSettings.__dataclass_fields__
-        return open_storage(
-            StorageSettings(
-                **{
-                    name: getattr(self.settings, name if hasattr(self.settings, name) else f"storage_{name}")
-                    for name in names
-                }
-            )
-        )
+        return Storage(self.settings)
 
     @property
     def run(self) -> Run:
@@ -157,16 +194,23 @@ class TargetCordial(Target):
         Raises:
             UserError: At the first thing that does not work.
         """
-        check(self.settings, self._cordial, self._storage, say)
+        with self._signal.interruptible():
+            check(self.settings, self._cordial, lambda: self._storage, say)
 
     def _prepare(self) -> Run:
         settings = self.settings
-        columns, attributes = check(settings, self._cordial, self._storage, logger.info)
+        columns, attributes = check(settings, self._cordial, lambda: self._storage, logger.info)
         rows = RowWriter(columns, settings, self.null_marker)
         lists = (
             None
             if settings.list_action == "none"
-            else Lists(self._cordial, settings.list_name, attributes, may_create=not settings.plan_only)
+            else Lists(
+                self._cordial,
+                settings.list_name,
+                attributes,
+                may_create=not settings.plan_only,
+                interruptible=self._signal.interruptible,
+            )
         )
         if not settings.plan_only:
             pipeline = self._storage.folder_tag
@@ -192,7 +236,18 @@ class TargetCordial(Target):
         ):
             msg = f"The SCHEMA message in line {self.message_reader.line} of the input lacks its stream or its properties: correct the tap."
             raise InputError(msg)
-        super()._process_schema_message(message_dict)
+        if stream == TEST_STREAM:
+            self._routes[stream] = []
+            return
+        try:
+            super()._process_schema_message(message_dict)
+        except (MappingError, NotImplementedError) as error:
+            msg = f"The setting stream_maps does not fit the stream {stream!r}: {error}"
+            raise UserError(msg) from error
+        except (AttributeError, KeyError, TypeError, ValueError, InvalidJSONSchema) as error:
+            msg = f"The SCHEMA message in line {self.message_reader.line} of the input is not a JSON schema: correct the tap."
+            raise InputError(msg) from error
+        self._drop_replaced_sinks()
         self._routes[stream] = []
         for stream_map in self.mapper.stream_maps[stream]:
             sink = t.cast("CordialSink", self.get_sink(stream_map.stream_alias))
@@ -202,11 +257,19 @@ class TargetCordial(Target):
             self.delivery.release()
         else:
             self.delivery.hold()
-        if not self._routes[stream] and stream not in self._skipped and stream != TEST_STREAM:
+        if not self._routes[stream] and stream not in self._skipped:
             self._skipped.add(stream)
             logger.warning(
                 "The stream %s has no field %s, so it is skipped.", stream, self.settings.identifier_field
             )
+
+    def _drop_replaced_sinks(self) -> None:
+        """The SDK keeps the sinks of former schemas until the end, but no record of theirs is left."""
+        for sink in self._sinks_to_clear:
+            if t.cast("CordialSink", sink).lacks_key_property:
+                self._keyless.add(sink.stream_name)
+            sink.clean_up()
+        self._sinks_to_clear.clear()
 
     def _process_record_message(self, message_dict: dict[str, t.Any]) -> None:
         stream, record = message_dict.get("stream"), message_dict.get("record")
@@ -225,6 +288,8 @@ class TargetCordial(Target):
         for stream_map, sink in routes:
             transformed = self._transformed(stream_map, record)
             if transformed is not None:
+                if sink.include_sdc_metadata_properties:
+                    sink._add_sdc_metadata_to_record(transformed, message_dict, context)  # noqa: SLF001 - as the SDK's own does
                 sink.process_record(transformed, context)
                 sink.record_counter_metric.increment()
         self.delivery.tick()
@@ -261,7 +326,9 @@ class TargetCordial(Target):
         """
         if self._run is not None:
             self.delivery.finish_enters()
-            self.delivery.finish_exits(self._cordial)
+            self.delivery.finish_rejects()
+            if self._run.lists is not None:
+                self.delivery.finish_exits(self._run.lists.size)
         for sink in self._sinks_active.values():
             sink.clean_up()
         if self._skipped and not any(self._routes.values()):
@@ -273,36 +340,50 @@ class TargetCordial(Target):
         self._raise_missing_keys()
 
     def _raise_missing_keys(self) -> None:
-        lacking = [
+        self._keyless |= {
             sink.stream_name
             for sink in self._sinks_active.values()
             if t.cast("CordialSink", sink).lacks_key_property
-        ]
-        if lacking:
-            msg = f"Records of {', '.join(lacking)} lack a property of their key and are in the reject report: correct the tap."
+        }
+        if self._keyless:
+            msg = (
+                f"Records of {', '.join(sorted(self._keyless))} lack a property of their key and are in the reject report: correct "
+                "the tap."
+            )
             raise MissingKeyError(msg)
 
     @contextlib.contextmanager
     def _ending_well(self) -> t.Iterator[None]:
         """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind."""
+        outcome = "failed"
         try:
-            yield
-        except InputError:
-            if self._run is not None:
-                self.delivery.finish_enters()
-            raise
+            with self._delivering():
+                yield
+            outcome = "done"
         except Terminated as signal:
+            outcome = "stopped"
             logger.warning(
                 "Stopping (signal %d): what is not imported yet goes again with the next run.", signal.number
             )
             self.delivery.stop(SIGNAL_WAIT_SECONDS)
             raise
+        finally:
+            self.close()
+            self.delivery.summarize(outcome, self._started)
+
+    @contextlib.contextmanager
+    def _delivering(self) -> t.Iterator[None]:
+        """When the run fails, what was good before still goes, or at least comes to its end."""
+        try:
+            try:
+                yield
+            except InputError:
+                if self._run is not None:
+                    self.delivery.finish_enters()
+                raise
         except UserError:
             self.delivery.drain()
             raise
-        finally:
-            self.close()
-            self.delivery.log_summary()
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
         self._signal.handle(signum)

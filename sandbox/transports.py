@@ -1,0 +1,151 @@
+"""How Cordial reaches files elsewhere: import files that it fetches, export files that it delivers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import typing as t
+from http import HTTPStatus
+from urllib.parse import quote
+
+import aiohttp
+import asyncssh
+
+from sandbox.sftp import login_key
+
+if t.TYPE_CHECKING:
+    from sandbox.faults import Faults
+
+SAVED_KEY = "sandbox"
+"""The name of the key that Cordial keeps for the SFTP server."""
+
+
+class TransportError(Exception):
+    """A file cannot be fetched or delivered; the text says why, in Cordial's words."""
+
+
+class Transports:
+    """Fetches and delivers files.
+
+    Args:
+        faults: What goes wrong.
+        s3_endpoint: Where `s3` sources really are.
+        gcs_endpoint: Where `gcs` sources really are.
+    """
+
+    def __init__(
+        self, faults: Faults, *, s3_endpoint: str | None = None, gcs_endpoint: str | None = None
+    ) -> None:
+        self._faults = faults
+        self._s3_endpoint = s3_endpoint
+        self._gcs_endpoint = gcs_endpoint
+
+    async def fetch(self, source: dict[str, t.Any]) -> bytes:
+        """Fetch an import file.
+
+        Args:
+            source: Where it is (Cordial Swagger v2: SourceObject).
+
+        Returns:
+            What it holds.
+
+        Raises:
+            TransportError: If it cannot be read.
+        """
+        transport = source["transport"]
+        if transport == "sftp":
+            async with self._sftp(source) as files, files.open(source["path"], "rb") as file:
+                return t.cast("bytes", await file.read())
+        if transport in {"http", "https"}:
+            return await _fetch_http(source)
+        if transport == "gcs" and self._gcs_endpoint is not None:
+            place = f"b/{source['buket']}/o/{quote(source['path'], safe='')}?alt=media"
+            return await _fetch_http({"url": f"{self._gcs_endpoint}/storage/v1/{place}"})
+        if transport == "s3" and self._s3_endpoint is not None:
+            return await asyncio.get_running_loop().run_in_executor(None, self._fetch_s3, source)
+        msg = f"Can't connect to the server ({transport})"
+        raise TransportError(msg)
+
+    async def deliver(self, destination: dict[str, t.Any], name: str, content: bytes) -> None:
+        """Deliver an export file.
+
+        Args:
+            destination: The folder (Cordial Swagger v2: DestinationObject).
+            name: The file's name.
+            content: What it holds.
+
+        Raises:
+            TransportError: If it cannot be written.
+        """
+        if str(destination["type"]).upper() != "SFTP":
+            msg = f"Can't connect to the server ({destination['type']})"
+            raise TransportError(msg)
+        path = f"{destination['path'].rstrip('/')}/{name}"
+        async with self._sftp({**destination, "path": path}) as files, files.open(path, "wb") as file:
+            await file.write(content)
+
+    @contextlib.asynccontextmanager
+    async def _sftp(self, place: dict[str, t.Any]) -> t.AsyncIterator[asyncssh.SFTPClient]:
+        password, keys = place.get("password", ""), []
+        if place.get("savedKey"):
+            if place["savedKey"] != SAVED_KEY:
+                msg = f"SSH key with such Name/ID: {place['savedKey']} does not exist."
+                raise TransportError(msg)
+            keys = [login_key()]
+        if self._faults.get("source_login_fails") is not None:
+            password, keys = password + " no longer", []
+        server = place["server"]
+        try:
+            async with (
+                asyncssh.connect(
+                    server,
+                    int(place["port"]),
+                    username=place["username"],
+                    password=password,
+                    known_hosts=None,
+                    client_keys=keys or None,
+                    agent_path=None,
+                ) as connection,
+                connection.start_sftp_client() as files,
+            ):
+                yield files
+        except asyncssh.PermissionDenied as error:
+            msg = f"Can't login to the server ({server})"
+            raise TransportError(msg) from error
+        except asyncssh.SFTPError as error:
+            msg = f"Couldn't get the size of the file ({place['path']})"
+            raise TransportError(msg) from error
+        except (OSError, asyncssh.Error) as error:
+            msg = f"Can't connect to the server ({server})"
+            raise TransportError(msg) from error
+
+    def _fetch_s3(self, source: dict[str, t.Any]) -> bytes:
+        import s3fs  # noqa: PLC0415 - an extra
+
+        files = s3fs.S3FileSystem(
+            key=source.get("aws_access_key_id"),
+            secret=source.get("aws_secret_access_key"),
+            client_kwargs={"endpoint_url": self._s3_endpoint, "region_name": source["aws_region"]},
+            skip_instance_cache=True,
+        )
+        try:
+            return t.cast("bytes", files.cat_file(f"{source['aws_bucket']}/{source['path']}"))
+        except (OSError, ValueError) as error:
+            msg = f"Couldn't get the size of the file ({source['path']})"
+            raise TransportError(msg) from error
+
+
+async def _fetch_http(source: dict[str, t.Any]) -> bytes:
+    url = source["url"]
+    auth = None
+    if source.get("username"):
+        auth = aiohttp.BasicAuth(source["username"], source.get("password", ""))
+    try:
+        async with aiohttp.ClientSession(auth=auth) as session, session.get(url) as reply:
+            if reply.status != HTTPStatus.OK:
+                msg = f"Couldn't get the size of the file ({url})"
+                raise TransportError(msg)
+            return await reply.read()
+    except (aiohttp.ClientError, ValueError) as error:
+        msg = f"Can't connect to the server ({url})"
+        raise TransportError(msg) from error

@@ -1,0 +1,91 @@
+"""What an earlier run of the pipeline left when it was killed: import files, and imports that are still under way."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import typing as t
+
+from target_cordial.imports import LOOKUPS, ImportFailedError
+
+if t.TYPE_CHECKING:
+    from target_cordial.cordial import Cordial, Job
+    from target_cordial.imports import Importer
+
+RUN_TIME_FORMAT = "%Y%m%d%H%M%S"
+"""A run's name begins with the time at which it started, in UTC."""
+_RUN_TIME_CHARACTERS = 14
+_CLOCK_SKEW = dt.timedelta(hours=1)
+
+logger = logging.getLogger("target-cordial")
+
+
+def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
+    """Delete the import files that an earlier run left, and wait for imports of it that are still under way.
+
+    A file goes when its import is done. So one that is left may be of an import that is not listed yet, and is
+    looked for as long as it takes a job to be listed.
+
+    Args:
+        importer: This run's importer.
+        pipeline: The tag with which all names of the pipeline begin.
+
+    Raises:
+        UserError: If an earlier import does not come to an end.
+    """
+    prefix = f"{pipeline}-"
+    left = [name for name in importer.storage.names() if name.startswith(prefix)]
+    for name in left:
+        # First of all: a call that is still on its way then finds nothing to import.
+        importer.storage.delete(name)
+    started = {name.split(".")[0]: _started_at(name.removeprefix(prefix)) for name in left}
+    unlisted = {name for name, time in started.items() if time is not None}
+    since = min((time for time in started.values() if time is not None), default=importer.run_started_at)
+    looks_left = LOOKUPS if unlisted else 1
+    while looks_left:
+        looks_left -= 1
+        listed = importer.listed_jobs(since)
+        unlisted -= {str(job.import_name) for job in listed}
+        unfinished = [
+            (job, name)
+            for job in listed
+            if not job.is_final and (name := _import_name(job, importer.cordial)).startswith(prefix)
+        ]
+        for job, name in unfinished:
+            _wait_for(job.id, name, importer)
+        if not unfinished and not unlisted:
+            return
+        if unfinished:
+            # What ended just now may have left children.
+            looks_left = max(looks_left, 1)
+        if looks_left:
+            importer.pause()
+
+
+def _wait_for(job_id: str, name: str, importer: Importer) -> None:
+    logger.info("Waiting for import %s of an earlier run (job %s).", name, job_id)
+    try:
+        importer.wait_for(job_id, name)
+    except ImportFailedError as error:
+        msg = (
+            f"Import {name} of an earlier run (job {job_id}) does not come to an end, and new imports could "
+            "be overtaken by it: ask Cordial's support to end the job, or set storage_url to a new folder once it is harmless."
+        )
+        raise ImportFailedError(msg) from error
+
+
+def _import_name(job: Job, cordial: Cordial) -> str:
+    """A job's import name; a child that has none goes by its parent's."""
+    if not job.import_name and job.parent_id:
+        parent = cordial.job(job.parent_id)
+        return str(parent and parent.import_name)
+    return str(job.import_name)
+
+
+def _started_at(name: str) -> dt.datetime | None:
+    """When a run started, by a name of its files; None if it is another file's."""
+    with contextlib.suppress(ValueError):
+        started = dt.datetime.strptime(f"{name[:_RUN_TIME_CHARACTERS]}+0000", f"{RUN_TIME_FORMAT}%z")
+        return started - _CLOCK_SKEW
+    return None
