@@ -124,7 +124,7 @@ _LYTICS = (
     FaultKind(
         "index_lag",
         "lytics",
-        "ad hoc scans do not know of a move for this many of them (unknown)",
+        "ad hoc scans do not know of a move until there were this many of them since (unknown)",
         1,
         "calls",
     ),

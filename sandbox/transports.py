@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import typing as t
 from http import HTTPStatus
@@ -137,11 +138,12 @@ class Transports:
 
 async def _fetch_http(source: dict[str, t.Any]) -> bytes:
     url = source["url"]
-    auth = None
+    headers = {}
     if source.get("username"):
-        auth = aiohttp.BasicAuth(source["username"], source.get("password", ""))
+        login = f"{source['username']}:{source.get('password', '')}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
     try:
-        async with aiohttp.ClientSession(auth=auth) as session, session.get(url) as reply:
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as reply:
             if reply.status != HTTPStatus.OK:
                 msg = f"Couldn't get the size of the file ({url})"
                 raise TransportError(msg)

@@ -372,7 +372,11 @@ class World:
     def _moved(self, move: Move, audience: Audience, id_: str) -> None:
         if move != "change":
             self.version += 1
-            audience.moved[id_] = (self.ad_hoc_calls, move == "exit")
+            calls, was_member = audience.moved.get(id_, (-1, False))
+            # Of two moves between the same calls nobody has seen what was in between.
+            if calls != self.ad_hoc_calls:
+                was_member = move == "exit"
+            audience.moved[id_] = (self.ad_hoc_calls, was_member)
         if self.on_move is not None:
             self.on_move(move, audience, id_)
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 import typing as t
 from pathlib import Path
+
+from singer_process.errors import UserError
+
+_LOCK = "run.lock"
 
 
 def open_workspace(plugin: str) -> Path:
@@ -18,14 +23,31 @@ def open_workspace(plugin: str) -> Path:
 
     Returns:
         A new folder that only its owner can enter.
+
+    Raises:
+        UserError: If there is no room for one.
     """
-    prefix = f"{plugin}-"
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
-        with contextlib.suppress(OSError, ValueError):
-            owner = int(folder.name.removeprefix(prefix).split("-")[0])
-            if folder.stat().st_uid == os.getuid() and not _is_alive(owner):
-                shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+    try:
+        for abandoned in Path(tempfile.gettempdir()).glob(f"{plugin}-*/{_LOCK}"):
+            with contextlib.suppress(OSError), abandoned.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(abandoned.parent, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{plugin}-"))
+        _lock(folder)
+    except OSError as error:
+        msg = f"No folder for temporary files can be made ({error.strerror}): make room, or set TMPDIR to another folder."
+        raise UserError(msg) from error
+    return folder
+
+
+def _lock(folder: Path) -> None:
+    """Show that the folder is in use: the lock goes when the process ends, however it ends."""
+    unlocked = folder / f"{_LOCK}.new"
+    descriptor = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Where locks do not work, nobody can tell later, so the folder stays.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        unlocked.rename(folder / _LOCK)
 
 
 @contextlib.contextmanager
@@ -43,13 +65,3 @@ def workspace(plugin: str) -> t.Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

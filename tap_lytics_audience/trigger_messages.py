@@ -131,7 +131,6 @@ def messages(lines: t.Iterable[bytes | None]) -> t.Iterator[Message | Garbage]:
         CutError: If the last line has no end and is not JSON.
     """
     scanner = _Scanner()
-    number = 0
     ends = True
     for number, line in enumerate(lines, 1):
         if line is None:

@@ -16,8 +16,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.util import Retry
 
+from singer_process.errors import UserError
 from target_cordial.cells import Attribute
-from target_cordial.errors import UserError
 
 REQUEST_TIMEOUT_SECONDS = (10, 60)
 MAX_REPLY_BYTES = 64 * 1024 * 1024

@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from singer_process.errors import UserError, described
 from target_cordial.batch import write_csv
-from target_cordial.errors import UserError, described
 from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
 from target_cordial.journal import timestamp
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
+    from singer_process.signals import StopSignal
     from target_cordial.batch import Batch, Cells
     from target_cordial.cordial import ContactList
     from target_cordial.imports import Importer
@@ -31,7 +32,6 @@ if t.TYPE_CHECKING:
     from target_cordial.outbox import Outbox
     from target_cordial.rejects import Rejects
     from target_cordial.settings import Settings
-    from target_cordial.signals import StopSignal
 
 ALWAYS_PASS = 100
 """So many exits or rejects pass whatever the percentage: a small list moves by much."""
@@ -411,6 +411,8 @@ class Delivery:
             while not self._is_over and not importer.stopping.is_set():
                 file = self.outbox.order.start_next()
                 if file is not None:
+                    # There may be room again for what is read.
+                    self._changed.notify_all()
                     return file
                 self._changed.wait()
             return None

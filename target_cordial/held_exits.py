@@ -7,7 +7,7 @@ import sqlite3
 import typing as t
 from collections import Counter
 
-from target_cordial.errors import UserError
+from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
     from pathlib import Path

@@ -9,6 +9,7 @@ import time
 import typing as t
 from dataclasses import dataclass, field
 
+from singer_process.errors import UserError
 from target_cordial.cordial import (
     FINAL_STATUSES,
     UNFINISHED_STATUSES,
@@ -16,7 +17,6 @@ from target_cordial.cordial import (
     SourceUnreadableError,
     UnansweredError,
 )
-from target_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     import datetime as dt

@@ -10,8 +10,8 @@ import string
 import typing as t
 from dataclasses import dataclass, field
 
+from singer_process.errors import UserError
 from target_cordial.cordial import ContactList, CordialError, UnansweredError
-from target_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -11,7 +11,7 @@ import msgspec
 from singer_sdk.exceptions import InvalidInputLine
 from singer_sdk.singerlib.encoding import GenericSingerReader
 
-from target_cordial.errors import UserError
+from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -32,11 +32,13 @@ from singer_process.config import (
     unknown_settings,
     with_blanks_unset,
 )
+from singer_process.errors import UserError, described
+from singer_process.signals import StopSignal, Terminated
+from singer_process.workspace import open_workspace
 from target_cordial.check import check
 from target_cordial.cordial import Cordial
 from target_cordial.delivery import Delivery
 from target_cordial.earlier_runs import RUN_TIME_FORMAT, clear_earlier_runs
-from target_cordial.errors import UserError, described
 from target_cordial.held_exits import HeldExits
 from target_cordial.imports import Importer
 from target_cordial.journal import Journal, timestamp
@@ -47,10 +49,8 @@ from target_cordial.reader import InputError, MessageReader
 from target_cordial.rejects import Rejects
 from target_cordial.rows import RowWriter
 from target_cordial.settings import CONFIG_JSONSCHEMA, ENVIRONMENT_PREFIX, Settings
-from target_cordial.signals import StopSignal, Terminated
 from target_cordial.sink import CordialSink
 from target_cordial.storage import Storage
-from target_cordial.workspace import open_workspace
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -110,7 +110,7 @@ class TargetCordial(Target):
         self._started = timestamp()
         self._run_name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(2)
         self.null_marker = f"null-{secrets.token_hex(8)}"
-        folder = open_workspace()
+        folder = open_workspace(self.name)
         self.delivery = Delivery(
             outbox=Outbox(null_marker=self.null_marker, held_exits=HeldExits(folder / "exits.sqlite")),
             rejects=Rejects(self.settings, f"{self.name}-{self._run_name}"),

@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 from sandbox.people import FIELD_MAPPING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sandbox import Sandbox
 
 COMMAND = shutil.which("target-cordial", path=str(Path(sys.executable).parent)) or "target-cordial"
 STREAM = "audience_members"
@@ -68,7 +70,7 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[bytes], temporary: Path) -> None:
         self.process = process
-        self._temporary = temporary
+        self.temporary = temporary
         self._output: list[bytes] = []
         self._log: list[bytes] = []
         self._states: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -117,7 +119,7 @@ class Running:
             code,
             b"".join(self._output).decode(),
             b"".join(self._log).decode(),
-            sorted(str(path.relative_to(self._temporary)) for path in self._temporary.rglob("*")),
+            sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*")),
         )
 
     def _read_output(self) -> None:
@@ -163,6 +165,23 @@ def started(
             running.result()
 
 
+def quick_config(box: Sandbox, **overrides: Any) -> dict[str, Any]:
+    """Settings for a sandbox whose files are put right where its SFTP server has them: no SSH client to start."""
+    server, _, port = box.storage_url.removeprefix("sftp://").removesuffix("/import").partition(":")
+    return box.target_config(
+        **{
+            "storage_url": (box.folder / "sftp" / "import").as_uri(),
+            "storage_username": None,
+            "storage_password": None,
+            "storage_host_key": None,
+            "import_source": {"transport": "sftp", "server": server, "port": int(port), "path": "/import"},
+            "import_username": box.storage_username,
+            "import_password": box.storage_password,
+            **overrides,
+        }
+    )
+
+
 def run(
     config: Mapping[str, Any],
     messages: Iterable[Mapping[str, Any] | bytes] = (),
@@ -184,6 +203,25 @@ def run(
         running.write(messages)
         running.end_input()
         return running.result(timeout)
+
+
+def wait_until(is_so: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> None:
+    """Wait until something is so, and fail if it never is."""
+    end = time.monotonic() + timeout
+    while not is_so():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def import_calls(box: Sandbox) -> list[dict[str, Any]]:
+    """The bodies of the import calls that Cordial got, in order."""
+    return [call.body for call in box.requests if call.path == "/v2/contactimports"]
+
+
+def kept_files(box: Sandbox) -> dict[str, str]:
+    """The import files that are still in the storage, as text by name, in the order of their names."""
+    folder = box.folder / "sftp" / "import"
+    return {path.name: path.read_bytes().decode() for path in sorted(folder.iterdir())}
 
 
 def line(message: Mapping[str, Any] | bytes) -> bytes:
