@@ -132,6 +132,7 @@ def _up(arguments: argparse.Namespace) -> None:
         _serve(arguments)
         return
     folder: Path = arguments.folder
+    _asked_for(arguments)
     if _running(folder) is None:
         _start(folder)
     else:
@@ -167,8 +168,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     if _running(folder) is not None:
         msg = f"The sandbox in {folder} is up already."
         raise CommandError(msg)
-    audiences = [_audience(text) for text in arguments.audience or ["VIP Customers=100000"]]
-    faults = [_parsed_fault(text) for text in arguments.fault]
+    audiences, faults = _asked_for(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -205,6 +205,12 @@ def _serve(arguments: argparse.Namespace) -> None:
             f"{error} Choose another with --lytics-port, --cordial-port or --sftp-port, or stop what uses it."
         )
         raise CommandError(msg) from error
+
+
+def _asked_for(arguments: argparse.Namespace) -> tuple[list[AudienceSpec], list[dict[str, t.Any]]]:
+    """The audiences and the faults to start with."""
+    audiences = [_audience(text) for text in arguments.audience or ["VIP Customers=100000"]]
+    return audiences, [_parsed_fault(text) for text in arguments.fault]
 
 
 def _forget(folder: Path) -> None:

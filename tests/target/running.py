@@ -98,6 +98,11 @@ class Running:
         """Wait for the next acknowledged state."""
         return self._states.get(timeout=timeout)
 
+    @property
+    def states_so_far(self) -> list[Any]:
+        """The states that are acknowledged by now."""
+        return [json.loads(text) for text in list(self._output)]
+
     def wait_for_log(self, text: str, timeout: float = TIMEOUT_SECONDS) -> None:
         """Wait until the log holds a text."""
         end = time.monotonic() + timeout
@@ -123,8 +128,7 @@ class Running:
         )
 
     def _read_output(self) -> None:
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
+        for text in self.process.stdout or ():
             self._output.append(text)
             with contextlib.suppress(ValueError):
                 self._states.put(json.loads(text))
@@ -141,21 +145,32 @@ def started(
     *,
     arguments: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
+    is_listened_to: bool = True,
 ) -> Iterator[Running]:
-    """Start the target, in a folder of its own; it is killed if it still runs at the end of the block."""
+    """Start the target, in a folder of its own; it is killed if it still runs at the end of the block.
+
+    Args:
+        config: Settings.
+        arguments: More command-line arguments.
+        env: More environment variables.
+        is_listened_to: False closes the pipe that it writes states to: nobody takes them.
+    """
     with tempfile.TemporaryDirectory(prefix="target-test-") as folder:
         temporary = Path(folder, "tmp")
         temporary.mkdir()
         config_path = Path(folder, "config.json")
         config_path.write_text(json.dumps(config), encoding="utf-8")
+        output = subprocess.PIPE if is_listened_to else _pipe_without_reader()
         process = subprocess.Popen(
             [COMMAND, "--config", str(config_path), *arguments],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.PIPE,
             cwd=folder,
             env={**os.environ, "TMPDIR": str(temporary), **(env or {})},
         )
+        if not is_listened_to:
+            os.close(output)
         running = Running(process, temporary)
         try:
             yield running
@@ -163,6 +178,12 @@ def started(
             process.kill()
             running.end_input()
             running.result()
+
+
+def _pipe_without_reader() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
 
 def quick_config(box: Sandbox, **overrides: Any) -> dict[str, Any]:
@@ -292,7 +313,7 @@ def exit_(email: Any, audience: str = "VIP Customers") -> dict[str, Any]:
 def _audience(name: str, audience_state: str, change: str) -> dict[str, str]:
     slug = name.lower().replace(" ", "_")
     return {
-        "audience_id": slug.encode().hex()[:32].ljust(32, "0"),
+        "audience_id": name.encode().hex()[:32].ljust(32, "0"),
         "audience_slug": slug,
         "audience_name": name,
         "audience_state": audience_state,

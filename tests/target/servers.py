@@ -37,11 +37,13 @@ class SFTPServer:
 
     Attributes:
         port: Where it listens.
+        logins: User name and password of each login that was tried.
         written: Names of the files that were opened for writing.
         appeared: Size of each file when it got its name.
     """
 
     port: int = 0
+    logins: list[tuple[str, str]] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     appeared: dict[str, int] = field(default_factory=dict)
 
@@ -86,6 +88,7 @@ def sftp_server(
             return password is not None
 
         def validate_password(self, username: str, given: str) -> bool:
+            seen.logins.append((username, given))
             return (username, given) == (USERNAME, password)
 
         def public_key_auth_supported(self) -> bool:

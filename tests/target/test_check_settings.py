@@ -185,6 +185,8 @@ def test_of_several_files_the_later_wins_and_the_environment_over_both(box, tmp_
     variables = {"TARGET_CORDIAL_LIST_NAME": "third"}
     assert "list second: will be created" in run_with_environment(variables, files)[1]
     assert "list third: will be created" in run_with_environment(variables, ["--config", "ENV", *files])[1]
+    blank = {"TARGET_CORDIAL_LIST_NAME": " "}
+    assert "list second: will be created" in run_with_environment(blank, ["--config", "ENV", *files])[1]
 
 
 @pytest.mark.parametrize(

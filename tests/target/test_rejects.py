@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.target.running import AUDIENCE_SCHEMA, enter, exit_, record, run, schema, started, state
+from tests.target.servers import new_key, public_line, sftp_server
 
 
 def report(box):
@@ -110,13 +111,27 @@ def test_a_relative_or_home_or_url_folder_will_do(box, tmp_path):
         assert len(list(folder.iterdir())) == 1
 
 
-def test_the_storages_login_goes_nowhere_else(box, tmp_path):
-    """Rejects on another server get the environment's login, which there is none of here."""
-    config = box.target_config(rejects_url="sftp://localhost:1/rejects")
-    result = run(config, [AUDIENCE_SCHEMA, enter("nobody"), state({"at": 1})], env={"HOME": str(tmp_path)})
+def test_the_storages_login_goes_to_no_other_server(box, tmp_path):
+    key = new_key()
+    with sftp_server(tmp_path / "served", host_key=key, password="another") as other:
+        (tmp_path / ".ssh").mkdir()
+        port = box.storage_url.split(":")[2].split("/")[0]
+        known = {other.port: public_line(key), port: box.storage_host_key}
+        lines = [f"[127.0.0.1]:{number} {line}\n" for number, line in known.items()]
+        (tmp_path / ".ssh" / "known_hosts").write_text("".join(lines))
+        url = f"sftp://writer@127.0.0.1:{other.port}/rejects"
+        config = box.target_config(rejects_url=url, storage_host_key=None)
+        result = run(
+            config, [AUDIENCE_SCHEMA, enter("nobody"), state({"at": 1})], env={"HOME": str(tmp_path)}
+        )
     assert result.code == 1
-    assert "The reject report cannot be written to sftp://localhost:1/rejects" in result.message
-    assert box.storage_password not in result.log
+    assert result.states == []
+    assert (
+        f"The reject report cannot be written to sftp://writer@127.0.0.1:{other.port}/rejects"
+        in result.message
+    )
+    assert other.logins == []
+    assert other.written == []
 
 
 def test_rejects_may_go_to_the_storages_own_server(box):

@@ -1,0 +1,160 @@
+"""An import is followed until every job of it is final, and its counters are held against the rows that were sent."""
+
+import time
+
+import pytest
+
+from tests.target.running import (
+    AUDIENCE_SCHEMA,
+    LIST,
+    enter,
+    import_calls,
+    kept_files,
+    quick_config,
+    run,
+    started,
+    state,
+    wait_until,
+)
+
+ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
+MESSAGES = [AUDIENCE_SCHEMA, enter(ADA), enter(BOB), enter(EVE), state({"at": 3})]
+REGISTER = "POST /v2/contactimports"
+
+
+def test_a_job_is_looked_at_once_a_poll_interval_at_most(box):
+    box.fault("slow_jobs", 1)
+    begun = time.monotonic()
+    assert run(quick_config(box, poll_interval_seconds=0.2), MESSAGES).code == 0
+    elapsed = time.monotonic() - begun
+    polls = sum(call.path.startswith("/v2/jobs/") for call in box.requests)
+    assert 1 < polls <= elapsed / 0.2 + 1
+
+
+@pytest.mark.parametrize("late", [None, 0.1])
+def test_an_import_is_done_when_its_children_are(box, late):
+    box.fault("child_jobs", 3)
+    box.fault("slow_jobs", 0.3)
+    if late is not None:
+        box.fault("jobs_listed_late", late)
+    with started(quick_config(box)) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        assert running.next_state() == {"at": 3}
+        assert box.list_members(LIST) == {ADA, BOB, EVE}
+        assert {job["status"] for job in box.jobs()} == {"Done"}
+        assert len(box.jobs()) == 4
+        assert running.result().code == 0
+
+
+def test_the_next_file_of_a_contact_waits_for_the_children_too(box):
+    box.fault("child_jobs", 2)
+    box.fault("slow_jobs", 0.2)
+    messages = [
+        AUDIENCE_SCHEMA,
+        *[enter([ADA, BOB][number % 2], visit_count=number) for number in range(12)],
+    ]
+    result = run(quick_config(box, batch_size_rows=2), messages)
+    assert result.code == 0, result.log
+    values = {address: contact.attributes["visit_count"] for address, contact in box.contacts().items()}
+    assert values == {ADA: "10", BOB: "11"}
+
+
+def test_missing_counters_are_a_warning(box):
+    box.fault("counters_missing")
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 3}]
+    assert "has no counters: its 3 rows cannot be checked" in result.log
+
+
+def test_counters_may_be_text(box):
+    box.fault("counters_text")
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 0, result.log
+    assert "counters" not in result.log
+
+
+@pytest.mark.parametrize("short", [1, 3])
+def test_a_job_that_accounts_for_fewer_rows_than_were_sent_is_an_error(box, short):
+    box.fault("counters_short", short)
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 1
+    assert f"accounts for {3 - short} of 3 rows" in result.message
+    assert result.states == []
+
+
+@pytest.mark.parametrize("fault", ["job_rejects", "job_errors"])
+def test_rows_that_cordial_rejects_are_told_with_job_counters_and_place_and_their_file_is_kept(box, fault):
+    box.fault(fault, 2)
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 0, result.log
+    [name] = [call["importName"] for call in import_calls(box)]
+    [file] = kept_files(box)
+    assert file == f"kept-{name}.csv"
+    assert f"Cordial rejected 2 of 3 rows of import {name}" in result.log
+    assert "within 7 days" in result.log
+    assert "0 rejected here and 2 by Cordial" in result.log
+    assert result.states == [{"at": 3}]
+
+
+def test_a_kept_file_is_not_taken_for_a_leftover(box):
+    box.fault("job_rejects", 1)
+    assert run(quick_config(box), MESSAGES).code == 0
+    box.clear_faults()
+    kept = box.files()
+    assert run(quick_config(box), MESSAGES).code == 0
+    assert box.files() == kept
+
+
+def test_a_throttled_job_is_waited_for(box):
+    box.fault("job_throttled", 0.3)
+    assert run(quick_config(box), MESSAGES).states == [{"at": 3}]
+
+
+def test_an_import_that_fetches_its_file_late_is_waited_for(box):
+    box.fault("late_fetch", 0.3)
+    assert run(quick_config(box), MESSAGES).states == [{"at": 3}]
+    assert box.list_members(LIST) == {ADA, BOB, EVE}
+
+
+def test_a_failed_import_ends_the_run_and_what_went_well_is_acknowledged(box):
+    box.fault("job_fails", path=REGISTER, nth=2)
+    box.fault("slow_jobs", 0.4, path=REGISTER, nth=1)
+    with started(quick_config(box, batch_size_rows=1)) as running:
+        running.write([AUDIENCE_SCHEMA, enter(ADA), state({"at": 1})])
+        wait_until(lambda: len(import_calls(box)) == 1)
+        running.write([enter(BOB), state({"at": 2})])
+        running.end_input()
+        result = running.result()
+    assert result.code == 1
+    assert "failed in Cordial (job " in result.message
+    assert result.states == [{"at": 1}]
+    assert ADA in box.list_members(LIST)
+
+
+def test_a_job_without_progress_ends_the_run(box):
+    box.fault("job_never_ends")
+    result = run(quick_config(box, import_timeout_seconds=0.3), MESSAGES)
+    assert result.code == 1
+    assert "has shown no progress for 0.3 seconds" in result.message
+    assert "import_timeout_seconds" in result.message
+    assert result.states == []
+    box.clear_faults()
+
+
+def test_answers_that_come_and_go_are_no_progress(box):
+    box.fault("job_never_ends")
+    box.fault("cordial_garbage", path="GET /v2/jobs/", chance=0.5)
+    result = run(quick_config(box, import_timeout_seconds=0.5), MESSAGES)
+    assert result.code == 1
+    assert "has shown no progress" in result.message
+    box.clear_faults()
+
+
+def test_files_are_deleted_when_their_import_is_done_unless_they_are_to_be_kept(box):
+    assert run(quick_config(box), MESSAGES).code == 0
+    assert box.files() == []
+    assert run(quick_config(box, keep_files=True), MESSAGES).code == 0
+    [name] = [call["importName"] for call in import_calls(box)[1:]]
+    assert box.files() == [f"kept-{name}.csv"]
