@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from singer_process.errors import UserError
 
 _LOCK = "run.lock"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def open_workspace(plugin: str) -> Path:
@@ -65,3 +67,17 @@ def workspace(plugin: str) -> t.Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that there is no room to write.
+
+    Args:
+        error: The error.
+    """
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def no_room() -> str:
+    """What to say when the folder for temporary files is full."""
+    return f"There is no room for temporary files in {tempfile.gettempdir()}: make room, or set TMPDIR to another folder, then run again."

@@ -5,11 +5,15 @@ Joins run in a database on this machine, in blocks, so that an audience of any s
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import typing as t
 from dataclasses import dataclass, field
 
 import duckdb
 
+from tap_lytics_audience.ledger import DamagedError, number_of
 from tap_lytics_audience.spool import COLUMNS
 
 if t.TYPE_CHECKING:
@@ -25,6 +29,11 @@ MEMORY = "384MB"
 _FETCHED_ROWS = 5_000
 _EVENTS = "(key VARCHAR, raw VARCHAR, kind VARCHAR, happened_at DOUBLE, landed_at DOUBLE)"
 _MEMBERS = "key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, sent BOOLEAN"
+_TOLD = "(change NOT IN ('record', 'note'))"
+_UNKNOWN_DIGEST = 0
+"""Of a member whose last record held other values than the ledger can tell: equal to no digest, but for a chance of 2**-64."""
+
+logger = logging.getLogger("tap-lytics-audience")
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,13 @@ class Changes:
         """An empty database, which spills to its folder."""
         self._database = duckdb.connect(self.folder / "changes.duckdb")
         self._database.execute(
-            f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET temp_directory = '{self.folder}/spill'; "
+            f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET temp_directory = {_quoted(self.folder / 'spill')}; "
             "SET preserve_insertion_order = FALSE; SET wal_autocheckpoint = '1GB';"
             f"CREATE TABLE known ({_MEMBERS}, selection INTEGER);"
             "CREATE TABLE doubt (key VARCHAR, raw VARCHAR, send BOOLEAN, gone BOOLEAN);"
+            "CREATE TABLE settled (key VARCHAR, number INTEGER);"
             "CREATE TABLE profiles (id UBIGINT); CREATE TABLE seen (key VARCHAR);"
-            f"CREATE TABLE changed ({_MEMBERS}, gone BOOLEAN);"
+            f"CREATE TABLE changed ({_MEMBERS}, gone BOOLEAN, told BOOLEAN);"
             f"CREATE TABLE events {_EVENTS};"
             "CREATE TABLE exits (key VARCHAR, raw VARCHAR);"
             "CREATE TABLE later (key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, older BIGINT[], start BIGINT, size INTEGER)"
@@ -87,55 +97,82 @@ class Changes:
         """
         manifest = ledger.manifest
         self.selections = manifest.selections
-        self._run(f"CREATE TEMP TABLE newer ({_MEMBERS}, gone BOOLEAN, selection INTEGER, place INTEGER)")
-        for place, part in enumerate(manifest.parts):
+        self._run(f"CREATE TEMP TABLE newer ({_MEMBERS}, gone BOOLEAN, selection INTEGER, number INTEGER)")
+        for part in manifest.parts:
             with ledger.reading(part.name) as path:
-                if part.name.startswith("b-"):
+                if part.is_base:
                     self._run(
-                        f"INSERT INTO known SELECT key, raw, speaker, digest, sent, {part.selection} FROM read_parquet('{path}')"
+                        f"INSERT INTO known SELECT key, raw, speaker, digest, sent, {part.selection} FROM {_parquet(path)}"
                     )
                 else:
                     self._run(
-                        f"INSERT INTO newer SELECT *, {part.selection}, {place} FROM read_parquet('{path}')"
+                        f"INSERT INTO newer SELECT key, raw, speaker, digest, sent, gone, {part.selection}, {number_of(part.name)} "
+                        f"FROM {_parquet(path)}"
                     )
         if self._number("SELECT count(*) FROM newer"):
             self._run(
-                "CREATE TEMP TABLE newest AS FROM newer QUALIFY row_number() OVER (PARTITION BY key ORDER BY place DESC) = 1"
+                "CREATE TEMP TABLE newest AS FROM newer QUALIFY row_number() OVER (PARTITION BY key ORDER BY number DESC) = 1"
             )
             self._run("DELETE FROM known WHERE key IN (SELECT key FROM newest)")
             self._run(
                 "INSERT INTO known SELECT key, raw, speaker, digest, sent, selection FROM newest WHERE NOT gone"
             )
+            self._run("INSERT INTO settled SELECT key, number FROM newest")
             self._run("DROP TABLE newest")
         self._run("DROP TABLE newer")
         self._known = self._number("SELECT count(*) FROM known")
         for name in ledger.doubtful:
             with ledger.reading(name) as path:
-                self._run(
-                    f"INSERT INTO doubt SELECT key, raw, TRUE, gone FROM read_parquet('{path}') WHERE sent OR gone"
-                )
+                if name.startswith("b-"):
+                    self._doubt(f"SELECT key, raw, sent, FALSE FROM {_parquet(path)}", 0)
+                else:
+                    # To members who were only noted nothing was sent; those who were only recorded may have left all the same.
+                    rows = f"SELECT key, raw, told, gone FROM {_parquet(path)} WHERE told OR NOT sent"
+                    self._doubt(rows, number_of(name))
         self._unite_doubts()
 
     def load_strangers(self, ledger: Ledger, strangers: t.Sequence[Stranger]) -> None:
         """Doubt all that other ledgers hold: without a state nobody knows what was delivered.
 
+        A file that cannot be read is passed over with a warning: this is the way out when a ledger is damaged.
+
         Args:
             ledger: This ledger.
             strangers: The others.
-
-        Raises:
-            LedgerError: If a file is missing or damaged.
         """
         for stranger in strangers:
-            parts = [part.name for part in stranger.acknowledged.parts]
-            for name in dict.fromkeys([*parts, *stranger.doubtful]):
-                # Acknowledged exits are over and done with; the rest may still be on the list.
-                rows = "WHERE NOT gone" if name in parts else ""
-                with ledger.reading(name, stranger.place) as path:
-                    self._run(
-                        f"INSERT INTO doubt SELECT key, raw, sent OR gone, gone FROM read_parquet('{path}') {rows}"
-                    )
+            are_read = [self._doubt_stranger(ledger, stranger, name) for name in stranger.files]
+            if not all(are_read):
+                for name in stranger.spare_files:
+                    self._doubt_stranger(ledger, stranger, name)
         self._unite_doubts()
+
+    def _doubt_stranger(self, ledger: Ledger, stranger: Stranger, name: str) -> bool:
+        # Acknowledged exits are over and done with; the rest may still be on the list.
+        rows = "WHERE NOT gone" if name in stranger.acknowledged else ""
+        try:
+            with ledger.reading(name, stranger.place) as path:
+                self._doubt(f"SELECT key, raw, sent, gone FROM {_parquet(path)} {rows}", 0)
+        except DamagedError:
+            logger.warning(
+                "The ledger file %s/%s cannot be read: whoever left and is in no other file stays on the list. To mend that, restore it "
+                "and run once with --full-refresh.",
+                stranger.place,
+                name,
+            )
+            return False
+        return True
+
+    def _doubt(self, rows: str, number: int) -> None:
+        """Doubt members, unless a later part of the ledger says what became of them.
+
+        Args:
+            rows: A query for key, raw identifier, whether a record was sent, and whether it was an exit.
+            number: The place of these rows among the ledger's parts.
+        """
+        self._run(
+            f"INSERT INTO doubt FROM ({rows}) AS d WHERE d.key NOT IN (SELECT key FROM settled WHERE number > {number})"
+        )
 
     @property
     def block_rows(self) -> int:
@@ -146,7 +183,7 @@ class Changes:
     def ledger_size(self) -> int:
         """How many members there were before this run, as far as anybody knows."""
         return self._known + self._number(
-            "SELECT count(*) FROM doubt ANTI JOIN known USING (key) WHERE NOT gone"
+            "SELECT count(DISTINCT key) FROM doubt ANTI JOIN known USING (key) WHERE NOT gone"
         )
 
     @property
@@ -167,16 +204,16 @@ class Changes:
         """
         spool.flush()
         self._run(
-            f"CREATE OR REPLACE TEMP TABLE block AS FROM read_json('{spool.table}', format = 'newline_delimited', columns = {COLUMNS})"
+            f"CREATE OR REPLACE TEMP TABLE block AS FROM read_json({_quoted(spool.table)}, format = 'newline_delimited', columns = {COLUMNS})"
         )
         self._run("INSERT INTO profiles SELECT hash(id) FROM block")
         self._judge("block", may_defer=True)
-        deferred = self._rows("SELECT start, size FROM judged WHERE is_deferred ORDER BY start")
+        deferred = self._rows("SELECT start, size FROM decided WHERE is_deferred ORDER BY start")
         if deferred:
             first = spool.keep(deferred)
             self._run(
                 f"INSERT INTO later SELECT key, raw, speaker, digest, older, {first} + sum(size) OVER (ORDER BY start) - size, size "
-                "FROM judged WHERE is_deferred"
+                "FROM decided WHERE is_deferred"
             )
         self._settle_judged()
 
@@ -205,7 +242,9 @@ class Changes:
         Returns:
             How many rows it has; 0 if there was nothing to write.
         """
-        return self._copy("SELECT key, raw, speaker, digest, sent, FALSE AS gone FROM judged", path)
+        return self._copy(
+            f"SELECT key, raw, speaker, digest, sent, FALSE AS gone, {_TOLD} AS told FROM judged", path
+        )
 
     @property
     def has_part(self) -> bool:
@@ -218,9 +257,7 @@ class Changes:
         Yields:
             The change, the member key, and where its fields are in the spool: start and size.
         """
-        yield from self._streamed(
-            "SELECT change, key, start, size FROM judged WHERE change NOT IN ('record', 'note') ORDER BY start"
-        )
+        yield from self._streamed(f"SELECT change, key, start, size FROM judged WHERE {_TOLD} ORDER BY start")
 
     def load_events(self, path: Path) -> None:
         """Name members to look at, where not all are.
@@ -229,7 +266,7 @@ class Changes:
             path: JSON lines: key, raw identifier, kind of event, and when it happened and landed in seconds since 1970.
         """
         self._run(
-            f"INSERT INTO events FROM read_json('{path}', format = 'newline_delimited', columns = "
+            f"INSERT INTO events FROM read_json({_quoted(path)}, format = 'newline_delimited', columns = "
             "{key: 'VARCHAR', raw: 'VARCHAR', kind: 'VARCHAR', happened_at: 'DOUBLE', landed_at: 'DOUBLE'})"
         )
 
@@ -305,7 +342,7 @@ class Changes:
         """
         self._run(f"CREATE OR REPLACE TABLE leaving AS FROM exits ORDER BY key LIMIT {BLOCK_ROWS}")
         self._run("DELETE FROM exits WHERE key IN (SELECT key FROM leaving)")
-        self._run("INSERT INTO changed SELECT key, raw, '', 0, TRUE, TRUE FROM leaving")
+        self._run("INSERT INTO changed SELECT key, raw, '', 0, TRUE, TRUE, TRUE FROM leaving")
         return self._number("SELECT count(*) FROM leaving") > 0
 
     def write_exits(self, path: str) -> int:
@@ -318,7 +355,7 @@ class Changes:
             How many rows it has.
         """
         return self._copy(
-            "SELECT key, raw, '' AS speaker, 0::BIGINT AS digest, TRUE AS sent, TRUE AS gone FROM leaving",
+            "SELECT key, raw, '' AS speaker, 0::BIGINT AS digest, TRUE AS sent, TRUE AS gone, TRUE AS told FROM leaving",
             path,
         )
 
@@ -345,7 +382,7 @@ class Changes:
             How many rows it has.
         """
         return self._copy(
-            "SELECT key, raw, speaker, digest, sent, FALSE AS gone FROM known ANTI JOIN changed USING (key) "
+            "SELECT key, raw, speaker, digest, sent, FALSE AS gone, FALSE AS told FROM known ANTI JOIN changed USING (key) "
             "UNION ALL SELECT * FROM changed WHERE NOT gone",
             path,
         )
@@ -355,7 +392,7 @@ class Changes:
         self._database.close()
 
     def _judge(self, source: str, *, may_defer: bool) -> None:
-        """Fill the table `judged`: one row a member, with what happens to it."""
+        """Fill the temporary table `decided`: one row a member, with what happens to it."""
         current = self._current_selection()
         older = [selection for selection in self.selections if set(selection) > set(self.fields)]
         same = " ".join(
@@ -366,54 +403,74 @@ class Changes:
         first = "backfill" if rules.is_first_pass else "enter"
         unknown = "record" if rules.is_first_pass and not rules.existing_users else first
         late = "'backfill'" if rules.existing_users else "NULL"
+        # Large tables are first cut down to the block's members: a hash table of the block is small, one of the ledger is not.
+        # Sorting out who speaks for a member costs more than the joins, and few members have several profiles.
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE shared AS SELECT key FROM {source} WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
+        )
         self._run(
             f"""
-            CREATE OR REPLACE TABLE judged AS
-            WITH joined AS (
+            CREATE OR REPLACE TEMP TABLE decided AS
+            WITH known_here AS (FROM known SEMI JOIN {source} USING (key)),
+                doubt_here AS (SELECT DISTINCT key FROM doubt SEMI JOIN {source} USING (key) WHERE send),
+                seen_here AS (FROM seen SEMI JOIN {source} USING (key)),
+            joined AS MATERIALIZED (
                 SELECT b.*, k.key IS NOT NULL AS is_known, coalesce(k.sent, FALSE) AS was_sent,
                     {"b.speaker <> k.speaker AND k.key IS NOT NULL" if may_defer else "FALSE"} AS is_deferred,
                     b.raw <> k.raw OR b.speaker <> k.speaker OR k.selection <> {current} AS is_stale,
                     CASE k.selection WHEN {current} THEN k.digest = b.digest {same} ELSE FALSE END AS is_same,
-                    coalesce(d.send, FALSE) AS in_doubt
-                FROM {source} AS b LEFT JOIN known AS k ON k.key = b.key LEFT JOIN doubt AS d ON d.key = b.key
-                WHERE b.key IS NOT NULL AND b.key NOT IN (SELECT key FROM seen)
-                QUALIFY row_number() OVER (PARTITION BY b.key ORDER BY b.speaker <> k.speaker, b.speaker, b.start) = 1
+                    d.key IS NOT NULL AS in_doubt, k.speaker AS known_speaker,
+                    CASE k.selection WHEN {current} THEN k.digest ELSE {_UNKNOWN_DIGEST} END AS known_digest
+                FROM {source} AS b LEFT JOIN known_here AS k ON k.key = b.key LEFT JOIN doubt_here AS d ON d.key = b.key
+                WHERE b.key IS NOT NULL AND NOT EXISTS (FROM seen_here AS s WHERE s.key = b.key)
+            ), spoken AS (
+                FROM joined ANTI JOIN shared USING (key)
+                UNION ALL BY NAME (
+                    FROM joined SEMI JOIN shared USING (key)
+                    QUALIFY row_number() OVER (PARTITION BY key ORDER BY speaker <> known_speaker, speaker, start) = 1
+                )
+            ), decided AS (
+                SELECT *,
+                    CASE
+                        WHEN in_doubt THEN CASE WHEN was_sent THEN 'update' ELSE '{first}' END
+                        WHEN NOT is_known THEN '{unknown}'
+                        WHEN NOT was_sent AND {late} IS NOT NULL THEN {late}
+                        WHEN was_sent AND {rules.profile_updates} AND NOT is_same THEN 'update'
+                        WHEN is_stale THEN 'note'
+                    END AS change
+                FROM spoken
             )
-            SELECT *,
-                CASE
-                    WHEN in_doubt THEN CASE WHEN was_sent THEN 'update' ELSE '{first}' END
-                    WHEN NOT is_known THEN '{unknown}'
-                    WHEN NOT was_sent AND {late} IS NOT NULL THEN {late}
-                    WHEN was_sent AND {rules.profile_updates} AND NOT is_same THEN 'update'
-                    WHEN is_stale THEN 'note'
-                END AS change,
-                was_sent OR change NOT IN ('record', 'note') AS sent
-            FROM joined
+            -- What was not sent as updates are off has to differ once they are on.
+            SELECT * REPLACE (CASE WHEN change = 'note' AND was_sent AND NOT is_same THEN known_digest ELSE digest END AS digest),
+                was_sent OR {_TOLD} AS sent
+            FROM decided
             """
         )
 
     def _settle_judged(self) -> None:
         """Remember who was seen, and keep what has to be written."""
-        self._run("INSERT INTO seen SELECT key FROM judged WHERE NOT is_deferred")
+        self._run("INSERT INTO seen SELECT key FROM decided WHERE NOT is_deferred")
         self.last_seen = (
-            self._rows("SELECT key, raw FROM judged WHERE NOT is_deferred LIMIT 5") or self.last_seen
+            self._rows("SELECT key, raw FROM decided WHERE NOT is_deferred LIMIT 5") or self.last_seen
         )
         self._seen = self._number("SELECT count(*) FROM seen")
-        self._run("DELETE FROM judged WHERE is_deferred OR change IS NULL")
-        self._run("INSERT INTO changed SELECT key, raw, speaker, digest, sent, FALSE FROM judged")
+        # Most members of a later run did not change: what is not written costs nothing.
+        self._run(
+            "CREATE OR REPLACE TABLE judged AS FROM decided WHERE NOT is_deferred AND change IS NOT NULL"
+        )
+        self._run(f"INSERT INTO changed SELECT key, raw, speaker, digest, sent, FALSE, {_TOLD} FROM judged")
 
     def _current_selection(self) -> int:
         return self.selections.index(self.fields) if self.fields in self.selections else -1
 
     def _unite_doubts(self) -> None:
-        """One row a member and identifier: sent if any part says so, gone if all do."""
+        """One row a member and spelling: sent if any part says so, gone if all do."""
         self._run(
-            "CREATE OR REPLACE TABLE doubt AS SELECT key, any_value(raw) AS raw, bool_or(send) AS send, bool_and(gone) AS gone "
-            "FROM doubt GROUP BY key"
+            "CREATE OR REPLACE TABLE doubt AS SELECT key, raw, bool_or(send) AS send, bool_and(gone) AS gone FROM doubt GROUP BY ALL"
         )
 
     def _copy(self, query: str, path: str) -> int:
-        found = self._run(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        found = self._run(f"COPY ({query}) TO {_quoted(path)} (FORMAT parquet, COMPRESSION zstd)").fetchone()
         return int(found[0]) if found else 0
 
     def _number(self, query: str) -> int:
@@ -431,4 +488,19 @@ class Changes:
                 yield from rows
 
     def _run(self, query: str) -> duckdb.DuckDBPyConnection:
-        return self._database.execute(query)
+        try:
+            return self._database.execute(query)
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            # Out of memory means that there was no room to spill to.
+            if isinstance(error, duckdb.IOException) and " write" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _quoted(path: Path | str) -> str:
+    """A path as SQL text."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _parquet(path: str) -> str:
+    return f"read_parquet({_quoted(path)})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import os
 import re
 import secrets
@@ -16,20 +17,30 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import fsspec
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
 from singer_process.errors import UserError
+from singer_process.workspace import is_full
 
 MERGE_SHARE = 10
 """Parts are merged into a new base when they hold more than a tenth of it."""
 MAX_PARTS = 100
+_DAMAGES = (FileNotFoundError, msgspec.DecodeError, UnicodeError, duckdb.Error)
 _NAME = re.compile(r"[mpb]-(\d{6})-[0-9a-f]{16}\.(json|parquet)")
+
+
+logger = logging.getLogger("tap-lytics-audience")
 
 
 class LedgerError(UserError):
     """The ledger cannot be read or written; the sentence says where and what to do."""
+
+
+class DamagedError(LedgerError):
+    """A file of the ledger is missing, or does not hold what it should."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -44,6 +55,11 @@ class Part(msgspec.Struct, frozen=True):
     name: str
     rows: int
     selection: int
+
+    @property
+    def is_base(self) -> bool:
+        """Whether parts were merged into it."""
+        return self.name.startswith("b-")
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -81,7 +97,7 @@ class Manifest(msgspec.Struct, frozen=True):
     @property
     def needs_merge(self) -> bool:
         """Whether the parts have grown past a tenth of the base."""
-        base = sum(part.rows for part in self.parts if part.name.startswith("b-"))
+        base = sum(part.rows for part in self.parts if part.is_base)
         rows = sum(part.rows for part in self.parts)
         return len(self.parts) > 1 and ((rows - base) * MERGE_SHARE > base or len(self.parts) > MAX_PARTS)
 
@@ -94,15 +110,17 @@ class Stranger:
         place: Its folder.
         audience_id: Its audience; another one if that had the same slug.
         newest: Its newest manifest.
-        acknowledged: Its newest manifest that was surely acknowledged.
-        doubtful: Its parts that may not have been delivered.
+        files: Files that together hold all members who may have been sent.
+        spare_files: Its other files, which hold some of them too.
+        acknowledged: The files of which everything was surely delivered.
     """
 
     place: str
     audience_id: str
     newest: Manifest
-    acknowledged: Manifest
-    doubtful: list[str]
+    files: list[str]
+    spare_files: list[str]
+    acknowledged: set[str]
 
 
 class Ledger:
@@ -141,12 +159,14 @@ class Ledger:
         if manifest_name is not None:
             self.manifest = self._read_manifest(self._place, manifest_name)
             self._needed = {manifest_name, *(part.name for part in self.manifest.parts)}
+        # Bases of a ledger that was begun again tell of members whom no other file may tell of.
+        kinds = ("p-",) if self.manifest.complete else ("p-", "b-")
         self.doubtful = [
-            name for name in names if name.startswith("p-") and name not in self.manifest.covered
+            name for name in names if name.startswith(kinds) and name not in self.manifest.covered
         ]
         self._needed |= set(self.doubtful)
         # Numbers only rise, also when an old state was restored, so that the newest manifest is the last one written.
-        newest = max((_number(name) for name in names), default=0)
+        newest = max((number_of(name) for name in names), default=0)
         settled = [name for name in self.manifest.settled if name in names]
         self.manifest = msgspec.structs.replace(
             self.manifest, number=newest, settled=settled, origin=manifest_name or ""
@@ -166,24 +186,48 @@ class Ledger:
         for ledger_id in self._names(self._url, folders=True):
             for audience_id in self._names(f"{self._url}/{ledger_id}", folders=True):
                 place = f"{self._url}/{ledger_id}/{audience_id}"
-                names = self._names(place)
-                manifests = [name for name in names if name.startswith("m-")]
-                if place == self._place or not manifests:
+                if place == self._place and self.manifest.origin:
                     continue
-                newest = self._read_manifest(place, max(manifests))
-                if newest.identifier_field != identifier_field or (
-                    audience_id != self._audience_id and newest.slug != slug
-                ):
+                stranger = self._stranger(place, audience_id)
+                if stranger is None:
                     continue
-                if newest.origin in names:
-                    acknowledged = self._read_manifest(place, newest.origin)
-                else:
-                    acknowledged = newest if newest.origin else Manifest()
-                doubtful = [
-                    name for name in names if name.startswith("p-") and name not in acknowledged.covered
-                ]
-                found.append(Stranger(place, audience_id, newest, acknowledged, doubtful))
+                newest = stranger.newest
+                if (
+                    newest.identifier_field in {identifier_field, ""} and audience_id == self._audience_id
+                ) or (newest.identifier_field == identifier_field and newest.slug == slug):
+                    found.append(stranger)
         return found
+
+    def _stranger(self, place: str, audience_id: str) -> Stranger | None:
+        """What is in a folder; None if nothing was ever sent from it."""
+        names = self._names(place)
+        manifests = [name for name in names if name.startswith("m-")]
+        if not manifests:
+            return None
+        others = [name for name in names if not name.startswith("m-")]
+        try:
+            newest = self._read_manifest(place, manifests[-1])
+            if newest.origin in names:
+                acknowledged = self._read_manifest(place, newest.origin)
+                covered = acknowledged.covered
+            else:
+                # A later manifest than the origin was acknowledged, nobody knows which.
+                acknowledged = newest if newest.origin else Manifest()
+                covered = {part.name for part in acknowledged.parts}
+        except DamagedError as error:
+            logger.warning("%s Until then all of the ledger's other files count.", error)
+            return Stranger(place, audience_id, self._readable_manifest(place, manifests), others, [], set())
+        parts = [part.name for part in acknowledged.parts]
+        doubtful = [name for name in others if name.startswith("p-") and name not in covered]
+        files = list(dict.fromkeys([*parts, *doubtful]))
+        spare = [name for name in others if name not in files]
+        return Stranger(place, audience_id, newest, files, spare, set(parts))
+
+    def _readable_manifest(self, place: str, names: list[str]) -> Manifest:
+        for name in reversed(names):
+            with contextlib.suppress(DamagedError):
+                return self._read_manifest(place, name)
+        return Manifest()
 
     @contextlib.contextmanager
     def reading(self, name: str, place: str | None = None) -> t.Iterator[str]:
@@ -334,29 +378,36 @@ class Ledger:
     def _explaining(self, place: str, *, is_write: bool = False) -> t.Iterator[None]:
         try:
             yield
-        except LedgerError:
+        except UserError:
             raise
-        except FileNotFoundError as error:
-            msg = (
-                f"The ledger file {place}, to which the state points, is missing: restore it, or run once with --full-refresh, which "
-                "sends everybody again."
-            )
-            raise LedgerError(msg) from error
         except ImportError as error:
             msg = f"The ledger at {place} needs more packages: install lytics-to-cordial[s3] or [gcs]."
             raise LedgerError(msg) from error
         except Exception as error:
+            if is_full(error) and not is_write:
+                # It is the temporary folder that is full.
+                raise
             reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-            cure = (
-                "make room or give write rights there, or set ledger_url to another folder"
-                if is_write
-                else "restore it, or run once with --full-refresh, which sends everybody again"
-            )
-            msg = f"The ledger file {place} cannot be {'written' if is_write else 'read'} ({reason}): {cure}."
+            if is_write:
+                msg = (
+                    f"The ledger file {place} cannot be written ({reason}): make room or give write rights there, or set ledger_url to "
+                    "another folder."
+                )
+                raise LedgerError(msg) from error
+            if isinstance(error, _DAMAGES):
+                what = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({reason})"
+                msg = f"The ledger file {place} {what}: restore it, or run once with --full-refresh, which sends everybody again."
+                raise DamagedError(msg) from error
+            msg = f"The ledger at {place} cannot be read ({reason}): give read rights there, or correct ledger_url, then run again."
             raise LedgerError(msg) from error
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """A file's place in the order of all files of its ledger.
+
+    Args:
+        name: The file.
+    """
     found = _NAME.fullmatch(name)
     return int(found[1]) if found else 0
 

@@ -15,6 +15,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_process.config import config_errors, with_blanks_unset
 from singer_process.errors import UserError, described
 from singer_process.signals import StopSignal, Terminated
+from singer_process.workspace import is_full, no_room
 from tap_lytics_audience import bookmark
 from tap_lytics_audience.client import Lytics
 from tap_lytics_audience.messages import CLOSED_OUTPUT
@@ -134,7 +135,7 @@ def main() -> None:
         logger.critical("%s", CLOSED_OUTPUT)
         code = 1
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        logger.critical("%s", described(error))
+        logger.critical("%s", no_room() if is_full(error) else described(error))
         code = 1
     else:
         code = 0
