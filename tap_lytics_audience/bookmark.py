@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import typing as t
 from dataclasses import dataclass
@@ -97,10 +98,8 @@ def write_bookmark(state: StreamState, audience_id: str, bookmark: Bookmark) -> 
         audience_id: The audience.
         bookmark: The bookmark.
     """
-    values = {name: getattr(bookmark, name) for name in Bookmark.__annotations__}
-    state["audiences"][audience_id] = {
-        name: value for name, value in values.items() if value or name in {"slug", "name"}
-    }
+    # Blanks too: Meltano merges states on a full refresh, and an older value must not show through.
+    state["audiences"][audience_id] = dataclasses.asdict(bookmark)
 
 
 def check_slug(state: StreamState, slug: str, audience_id: str) -> None:

@@ -33,6 +33,9 @@ _TOLD = "(change NOT IN ('record', 'note'))"
 _UNKNOWN_DIGEST = 0
 """Of a member whose last record held other values than the ledger can tell: equal to no digest, but for a chance of 2**-64."""
 
+_JUST_ENTERED = "SELECT key FROM events GROUP BY key HAVING arg_max(kind, happened_at) = 'enter'"
+"""Of whom Lytics' index may not know yet that they are members: not seeing them is no exit, they are looked at again."""
+
 logger = logging.getLogger("tap-lytics-audience")
 
 
@@ -141,18 +144,28 @@ class Changes:
             strangers: The others.
         """
         for stranger in strangers:
-            are_read = [self._doubt_stranger(ledger, stranger, name) for name in stranger.files]
+            self._run(
+                "CREATE OR REPLACE TEMP TABLE told (key VARCHAR, raw VARCHAR, sent BOOLEAN, gone BOOLEAN, place INTEGER)"
+            )
+            are_read = [self._read_stranger(ledger, stranger, name) for name in stranger.acknowledged]
+            # Exits that were acknowledged are over and done with; the rest may still be on the list.
+            self._run(
+                "DELETE FROM told WHERE gone OR place < (SELECT max(place) FROM told AS later WHERE later.key = told.key)"
+            )
+            are_read += [self._read_stranger(ledger, stranger, name) for name in stranger.doubtful]
             if not all(are_read):
-                for name in stranger.spare_files:
-                    self._doubt_stranger(ledger, stranger, name)
+                for name in stranger.spare:
+                    self._read_stranger(ledger, stranger, name)
+            self._doubt("SELECT key, raw, sent, gone FROM told", 0)
+            self._run("DROP TABLE told")
         self._unite_doubts()
 
-    def _doubt_stranger(self, ledger: Ledger, stranger: Stranger, name: str) -> bool:
-        # Acknowledged exits are over and done with; the rest may still be on the list.
-        rows = "WHERE NOT gone" if name in stranger.acknowledged else ""
+    def _read_stranger(self, ledger: Ledger, stranger: Stranger, name: str) -> bool:
         try:
             with ledger.reading(name, stranger.place) as path:
-                self._doubt(f"SELECT key, raw, sent, gone FROM {_parquet(path)} {rows}", 0)
+                self._run(
+                    f"INSERT INTO told SELECT key, raw, sent, gone, {number_of(name)} FROM {_parquet(path)}"
+                )
         except DamagedError:
             logger.warning(
                 "The ledger file %s/%s cannot be read: whoever left and is in no other file stays on the list. To mend that, restore it "
@@ -193,8 +206,16 @@ class Changes:
 
     @property
     def adds_fields(self) -> bool:
-        """Whether fields are sent that the ledger's digests do not cover."""
-        return any(set(self.fields) - set(selection) for selection in self.selections)
+        """Whether members are sent again, as there are fields now that the ledger's digests do not cover."""
+        return self.rules.profile_updates and any(
+            set(self.fields) - set(selection) for selection in self.selections
+        )
+
+    @property
+    def concerns_all(self) -> bool:
+        """Whether members are sent whom nothing happened to."""
+        waits = self.rules.existing_users and self._number("SELECT count(*) FROM known WHERE NOT sent")
+        return self.adds_fields or bool(waits)
 
     def look_at(self, spool: Spool) -> None:
         """Decide what happens to each profile of a block; `write_part` and `records` give the result.
@@ -227,6 +248,10 @@ class Changes:
         self._judge("later", may_defer=False)
         self._run("DELETE FROM later")
         self._settle_judged()
+
+    def forget_deferred(self) -> None:
+        """Leave members as they are whose usual profile was not seen."""
+        self._run("DELETE FROM later")
 
     @property
     def is_any_deferred(self) -> bool:
@@ -290,9 +315,9 @@ class Changes:
             "float | None",
             self._rows(
                 "WITH newest AS (SELECT key, arg_max(kind, happened_at) AS kind, min(landed_at) AS landed_at, "
-                "max(greatest(happened_at, landed_at)) AS at FROM events GROUP BY key) "
+                "max(greatest(happened_at, landed_at)) AS latest FROM events GROUP BY key) "
                 "SELECT min(landed_at) FROM newest LEFT JOIN seen ON newest.key = seen.key "
-                f"WHERE at > {young_since} OR (kind = 'enter' AND seen.key IS NULL) OR (kind = 'exit' AND seen.key IS NOT NULL)"
+                f"WHERE latest > {young_since} OR (kind = 'enter' AND seen.key IS NULL) OR (kind = 'exit' AND seen.key IS NOT NULL)"
             )[0][0],
         )
 
@@ -302,17 +327,23 @@ class Changes:
         Args:
             among_touched: Only those who were looked at; else all who were not seen.
         """
-        # Of somebody whose newest event is an enter, the index may not know it yet: that is looked at again, not an exit.
-        touched = (
-            "(FROM known WHERE key IN (SELECT key FROM events GROUP BY key HAVING arg_max(kind, happened_at) <> 'enter'))"
-            if among_touched
-            else "known"
-        )
+        touched = "(FROM known SEMI JOIN events USING (key))" if among_touched else "known"
         self._run(
-            "CREATE OR REPLACE TABLE candidates AS "
+            "CREATE OR REPLACE TABLE candidates AS FROM ("
             f"SELECT key, raw, TRUE AS is_fresh FROM {touched} ANTI JOIN seen USING (key) "
             "UNION SELECT key, raw, NOT gone FROM doubt ANTI JOIN known USING (key) ANTI JOIN seen USING (key) "
             "UNION SELECT key, raw, TRUE FROM doubt SEMI JOIN known USING (key) ANTI JOIN seen USING (key)"
+            f") WHERE key NOT IN ({_JUST_ENTERED})"
+        )
+
+    @property
+    def is_doubt_open(self) -> bool:
+        """Whether somebody in doubt entered by the newest event, and yet was not seen: nobody can tell what is true."""
+        return (
+            self._number(
+                f"SELECT count(*) FROM doubt ANTI JOIN seen USING (key) WHERE key IN ({_JUST_ENTERED})"
+            )
+            > 0
         )
 
     def count_candidates(self) -> int:

@@ -173,14 +173,14 @@ class Lytics:
                 raise
             found = self._data("GET", "/api/schema/user")
         if isinstance(found, dict):
-            found = found.get("columns") or found.get("fields") or []
+            found = found.get("columns") or found.get("fields")
         return [
             Field(
                 str(item.get("id") or item.get("as")),
                 str(item.get("type") or "dynamic"),
                 item.get("shortdesc") or item.get("longdesc") or "",
             )
-            for item in found or ()
+            for item in (found if isinstance(found, list) else ())
             if isinstance(item, dict) and (item.get("id") or item.get("as"))
         ]
 
@@ -225,6 +225,7 @@ class Lytics:
 
     def _pages(self, method: str, path: str, query: dict[str, str], body: str | None) -> t.Iterator[Page]:
         cursor = ""
+        cursors: set[int] = set()
         while True:
             try:
                 reply = self._call(
@@ -235,9 +236,11 @@ class Lytics:
                     raise CursorError(str(error)) from error
                 raise
             following = str(reply.get("_next") or "")
-            if following and following == cursor:
-                msg = "Lytics gives the same page of a scan again and again: run again, and tell Lytics' support if it stays so."
-                raise LyticsError(msg)
+            # An expired cursor can also be answered with the first page, and so for ever.
+            if following and hash(following) in cursors:
+                msg = "Lytics gives the same pages of a scan again and again: run again, and tell Lytics' support if it stays so."
+                raise CursorError(msg)
+            cursors.add(hash(following))
             total = reply.get("total")
             yield Page(
                 [row for row in reply["data"] if isinstance(row, dict)],
@@ -287,7 +290,7 @@ class Lytics:
             if reply.status_code >= HTTPStatus.MULTIPLE_CHOICES:
                 raise _refusal(reply.status_code, found, path)
             # A 200 can be a failure: "Timed out" without data, or a proxy's page.
-            if found is not None and (not scan or isinstance(found.get("data"), list)):
+            if found is not None and isinstance(found.get("data"), list if scan else (list, dict)):
                 return found
             if not tries_left:
                 what = (
@@ -301,7 +304,8 @@ class Lytics:
 
     @property
     def _host(self) -> str:
-        return urlsplit(self._url).netloc
+        # Without what may stand before an @.
+        return urlsplit(self._url).netloc.rpartition("@")[2]
 
     def _unreachable(self, error: requests.RequestException) -> str:
         kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"

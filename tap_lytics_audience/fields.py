@@ -23,6 +23,7 @@ _FALSE = frozenset({"f", "false", "0", "no"})
 _TIMES = frozenset({"date", "time", "datetime"})
 _ANY: dict[str, Json] = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 _MAX_FLOAT_DIGITS = 15
+_MAX_NUMBER_CHARACTERS = 100
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 _encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
@@ -199,7 +200,14 @@ def as_columns(fields: t.Iterable[Field], reserved: t.Container[str]) -> dict[st
     Returns:
         Name in records by name in Lytics.
     """
-    return {item.name: f"profile_{item.name}" if item.name in reserved else item.name for item in fields}
+    names = [item.name for item in fields]
+    columns: dict[str, str] = {}
+    for name in names:
+        column = name
+        while column in reserved or (column != name and column in names):
+            column = f"profile_{column}"
+        columns[name] = column
+    return columns
 
 
 def _digest(values: list[Json]) -> int:
@@ -242,12 +250,14 @@ def _number(value: Json) -> int | float | decimal.Decimal:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        text = value.strip()
-        if text.lstrip("-").isdigit():
-            return int(text)
-        return float(text) if sum(map(str.isdigit, text)) <= _MAX_FLOAT_DIGITS else decimal.Decimal(text)
-    raise MisfitError
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
+        raise MisfitError
+    if text.lstrip("-").isdigit():
+        return int(text)
+    if not math.isfinite(float(text)):
+        raise MisfitError
+    return float(text) if sum(map(str.isdigit, text)) <= _MAX_FLOAT_DIGITS else decimal.Decimal(text)
 
 
 def _boolean(value: Json) -> bool:

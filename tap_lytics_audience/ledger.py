@@ -30,6 +30,8 @@ MERGE_SHARE = 10
 MAX_PARTS = 100
 _DAMAGES = (FileNotFoundError, msgspec.DecodeError, UnicodeError, duckdb.Error)
 _NAME = re.compile(r"[mpb]-(\d{6})-[0-9a-f]{16}\.(json|parquet)")
+_UNFINISHED = re.compile(_NAME.pattern + r"\.part")
+"""Left by a run that was killed while it wrote."""
 
 
 logger = logging.getLogger("tap-lytics-audience")
@@ -110,17 +112,17 @@ class Stranger:
         place: Its folder.
         audience_id: Its audience; another one if that had the same slug.
         newest: Its newest manifest.
-        files: Files that together hold all members who may have been sent.
-        spare_files: Its other files, which hold some of them too.
-        acknowledged: The files of which everything was surely delivered.
+        acknowledged: Files of which everything was surely delivered, in order; later rows win.
+        doubtful: Files of which nobody knows.
+        spare: Its other files: nothing that the first do not hold, unless one of those is damaged.
     """
 
     place: str
     audience_id: str
     newest: Manifest
-    files: list[str]
-    spare_files: list[str]
-    acknowledged: set[str]
+    acknowledged: list[str]
+    doubtful: list[str]
+    spare: list[str]
 
 
 class Ledger:
@@ -216,12 +218,11 @@ class Ledger:
                 covered = {part.name for part in acknowledged.parts}
         except DamagedError as error:
             logger.warning("%s Until then all of the ledger's other files count.", error)
-            return Stranger(place, audience_id, self._readable_manifest(place, manifests), others, [], set())
+            return Stranger(place, audience_id, self._readable_manifest(place, manifests), [], others, [])
         parts = [part.name for part in acknowledged.parts]
         doubtful = [name for name in others if name.startswith("p-") and name not in covered]
-        files = list(dict.fromkeys([*parts, *doubtful]))
-        spare = [name for name in others if name not in files]
-        return Stranger(place, audience_id, newest, files, spare, set(parts))
+        spare = [name for name in others if name not in {*parts, *doubtful}]
+        return Stranger(place, audience_id, newest, parts, doubtful, spare)
 
     def _readable_manifest(self, place: str, names: list[str]) -> Manifest:
         for name in reversed(names):
@@ -332,7 +333,7 @@ class Ledger:
         """
         before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=keep_days)
         files, place = self._open(self._place)
-        for name in self._names(self._place):
+        for name in [*self._names(self._place), *self._names(self._place, _UNFINISHED)]:
             # What cannot be deleted now can be at the next run.
             with contextlib.suppress(OSError, ValueError):
                 modified = files.modified(f"{place}/{name}")
@@ -344,7 +345,7 @@ class Ledger:
             files, folder = self._open(place)
             return msgspec.json.decode(files.cat_file(f"{folder}/{name}"), type=Manifest)
 
-    def _names(self, place: str, *, folders: bool = False) -> list[str]:
+    def _names(self, place: str, pattern: re.Pattern[str] = _NAME, *, folders: bool = False) -> list[str]:
         with self._explaining(place):
             files, folder = self._open(place)
             files.invalidate_cache()
@@ -357,7 +358,7 @@ class Ledger:
             for item in found
             if (item["type"] == "directory") == folders
         ]
-        return sorted(name for name in names if folders or _NAME.fullmatch(name))
+        return sorted(name for name in names if folders or pattern.fullmatch(name))
 
     def _put(self, path: Path, name: str) -> None:
         """Make a file durable under its name; it is never seen half-written."""

@@ -66,7 +66,8 @@ def look_up(
         )
         raise LookupFailedError(msg)
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="lookup") as pool:
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lookup")
+    try:
         waiting: collections.deque[t.Any] = collections.deque()
         for values in _chunks(members):
             waiting.append(pool.submit(ask, values))
@@ -74,6 +75,9 @@ def look_up(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Whoever stops early does not wait for answers that nobody reads.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def filter_text(audience: Audience, field: str, values: t.Iterable[str]) -> str:

@@ -73,7 +73,7 @@ class AudiencePass:
         audience: The audience.
         settings: How to read it.
         ledger: Its ledger.
-        ledger_id: Whose ledger that is.
+        ledger_id: Whose ledger that is; blank for a sample.
         bookmark: How far it was sent; None if the state does not know it.
         kinds: Lytics type of all fields of the account.
         sent: Name in Lytics and in records of each field to send, beside the identifier.
@@ -97,6 +97,7 @@ class AudiencePass:
     def __post_init__(self) -> None:
         """Open the ledger."""
         self.folder.mkdir(mode=0o700)
+        is_sample = not self.ledger_id
         self._started_at = dt.datetime.now(dt.timezone.utc)
         position = None if self.bookmark is None else self.bookmark.manifest_name(self.ledger_id)
         self.ledger.open(position)
@@ -104,10 +105,10 @@ class AudiencePass:
         is_first = not self.ledger.manifest.complete
         names = [name for name, _ in self.sent]
         fields = digest_fields(names, self.settings.identifier_field)
-        rules = Rules(self.settings.existing_users, self.settings.profile_updates, is_first)
+        rules = Rules(self.settings.existing_users or is_sample, self.settings.profile_updates, is_first)
         self._changes = Changes(self.folder, fields, rules)
         self._changes.load(self.ledger)
-        slug, name = self._kept_names(is_first=is_first)
+        slug, name = self._kept_names(is_first=is_first and not is_sample)
         self.ledger.update(slug=slug, audience_name=name, identifier_field=self.settings.identifier_field)
         self._is_due = self._needs_scan(is_first=is_first)
         self._position = position or ""
@@ -308,6 +309,8 @@ class AudiencePass:
             return True
         if not bookmark.triggers_from or not bookmark.scanned_at:
             return True
+        if self._changes.concerns_all:
+            return True
         age = self._started_at - dt.datetime.fromisoformat(bookmark.scanned_at)
         return age >= dt.timedelta(days=self.settings.rescan_days)
 
@@ -366,6 +369,8 @@ class AudiencePass:
             self._expected = first.total
             self._spool.add(first.rows)
         yield from self._deliver_block()
+        # Not all profiles of these members were read, so the usual one goes on speaking for them.
+        self._changes.forget_deferred()
         yield from self._look_at(self._changes.touched())
 
     def _look_at(self, members: Iterator[tuple[str, str]]) -> Iterator[Delivery]:
@@ -443,8 +448,10 @@ class AudiencePass:
 
     def _finish(self) -> None:
         ledger = self.ledger
-        needs_save = bool(ledger.doubtful) or not ledger.manifest.complete
-        ledger.settle()
+        is_settled = bool(ledger.doubtful) and not self._changes.is_doubt_open
+        needs_save = is_settled or not ledger.manifest.complete
+        if is_settled:
+            ledger.settle()
         ledger.update(complete=True)
         if ledger.manifest.needs_merge and self._changes.can_merge:
             ledger.add_part(self._changes.write_base, self._selection.fields, is_base=True)

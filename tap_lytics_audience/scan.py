@@ -69,7 +69,9 @@ def _slice(
             yield from lytics.scan(audience_id, fields, splits)
         except CursorError as error:
             if not restarts_left:
-                msg = f"The scan of audience {audience_id} broke off {RESTARTS} times ({error}) Run again later."
+                msg = (
+                    f"The scan of audience {audience_id} broke off {RESTARTS} times, run again later: {error}"
+                )
                 raise UserError(msg) from error
             logger.warning("A scan of audience %s lost its place in Lytics and starts again.", audience_id)
         else:

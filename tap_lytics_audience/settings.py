@@ -189,6 +189,16 @@ class Settings:
         if url.scheme not in {"http", "https"} or not url.hostname:
             msg = "The setting api_url must be an http(s) URL, such as https://api.lytics.io."
             raise UserError(msg)
+        for name, place in (
+            ("ledger_url", settings.ledger_url),
+            ("triggers_url", settings.triggers_url or ""),
+        ):
+            if "://" in place and urlsplit(place).password is not None:
+                msg = (
+                    f"The setting {name} must not hold a password, as it is shown in messages: give credentials by the environment, such "
+                    "as AWS_SECRET_ACCESS_KEY, or FSSPEC_SFTP_PASSWORD."
+                )
+                raise UserError(msg)
         if settings.change_detection == "triggers" and settings.triggers_url is None:
             msg = "The setting triggers_url is missing: set it to the folder where trigger messages land, or change_detection to scan."
             raise UserError(msg)

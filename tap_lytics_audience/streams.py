@@ -145,6 +145,13 @@ class AudienceMembersStream(Stream):
                     for change, key, fields in one.sample(limit):
                         yield self._as_dict(self._format(one), change, key, fields, one.seen_at)
 
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Keep the SDK's own bookmark out of the state: the ledger is the bookmark.
+
+        Args:
+            context: Not used.
+        """
+
     def _sync_records(
         self,
         context: Context | None = None,
@@ -165,6 +172,10 @@ class AudienceMembersStream(Stream):
         """
         if self.ABORT_AT_RECORD_COUNT is not None:
             yield from super()._sync_records(context, write_messages=write_messages)
+            return
+        if all(isinstance(stream_map, RemoveRecordTransform) for stream_map in self.stream_maps):
+            # What nobody gets must not be in the ledger as sent.
+            self.logger.info("Stream maps take away all of %s, so that nothing is read.", self.name)
             return
         with (
             contextlib.ExitStack() as stack,
@@ -213,17 +224,19 @@ class AudienceMembersStream(Stream):
         )
 
     def _read_triggers(self, passes: list[AudiencePass]) -> None:
+        settings = self._lytics_tap.settings
+        if settings.change_detection == "scan" or settings.triggers_url is None:
+            return
         since = {one.audience.id: one.triggers_since for one in passes}
         starts = [start for start in since.values() if start is not None]
-        url = self._lytics_tap.settings.triggers_url
-        if not starts or url is None:
-            return
+        # Also where all audiences are scanned this time: a folder that is not there should be known before it is needed.
+        now = dt.datetime.now(dt.timezone.utc)
         names = {
             name: one.audience.id for one in passes for name in (one.audience.id, one.audience.slug, one.slug)
         }
-        files = TriggerFiles(url, audiences=names, identifier_field=self._identifier)
+        files = TriggerFiles(settings.triggers_url, audiences=names, identifier_field=self._identifier)
         by_id = {one.audience.id: one for one in passes}
-        for event in files.events(min(starts) - LOOK_BACK):
+        for event in files.events(min(starts, default=now) - LOOK_BACK):
             start = since[event.audience_id]
             if start is not None and event.landed_at >= start - LOOK_BACK:
                 by_id[event.audience_id].add_event(event)
@@ -282,6 +295,9 @@ class AudienceMembersStream(Stream):
 
     def _check_identifier(self) -> None:
         kind = self._kinds.get(self._identifier)
+        if self._identifier in messages.COLUMNS:
+            msg = f"The profile field {self._identifier!r} cannot be identifier_field, as records have a column of this name: choose another."
+            raise UserError(msg)
         if kind is None:
             msg = f"The account has no profile field {self._identifier!r}: correct identifier_field."
             raise UserError(msg)
@@ -298,14 +314,23 @@ class AudienceMembersStream(Stream):
                 style = RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name)
                 exit_ = style.columns("exit", "somebody@example.com", "2024-01-01T00:00:00.000000Z")
                 try:
-                    passes = stream_map.transform(exit_) is not None
+                    left = stream_map.transform(exit_)
                 except Exception as error:
                     msg = (
                         f"The stream map of {stream_map.stream_alias!r} cannot be computed for an exit, which has no profile fields: in "
                         'stream_maps write record.get("field") in place of field.'
                     )
                     raise UserError(msg) from error
-                if not passes and self._names_profile_fields(stream_map.stream_alias):
+                if left is not None:
+                    keys = stream_map.transformed_key_properties or ()
+                    lost = [key for key in keys if left.get(key) is None]
+                    if lost or left.get("audience_state", "exit") != "exit":
+                        msg = (
+                            f"The stream map of {stream_map.stream_alias!r} changes {lost[0] if lost else 'audience_state'} of exits, so that "
+                            "nobody would ever leave: in stream_maps keep it as it is for exits."
+                        )
+                        raise UserError(msg)
+                elif self._names_profile_fields(stream_map.stream_alias):
                     msg = (
                         f"The stream map of {stream_map.stream_alias!r} drops exits, so that nobody would ever leave: in stream_maps add "
                         "`or audience_state == 'exit'` to __filter__."
@@ -313,10 +338,10 @@ class AudienceMembersStream(Stream):
                     raise UserError(msg)
 
     def _names_profile_fields(self, alias: str) -> bool:
-        """Whether a filter looks at more than which audience a record is for."""
+        """Whether a filter looks at more than which audience and whom a record is for."""
         rules = (self.config.get("stream_maps") or {}).get(alias) or (
             self.config.get("stream_maps") or {}
         ).get(self.name)
         text = str((rules or {}).get("__filter__", ""))
-        words = set(_WORD.findall(text)) - {"audience_id", "audience_slug", "audience_name"}
+        words = set(_WORD.findall(text)) - {"audience_id", "audience_slug", "audience_name", self._identifier}
         return bool(words & set(self.schema["properties"]))

@@ -10,6 +10,7 @@ import sys
 import typing as t
 
 from singer_sdk import Tap
+from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
 from singer_process.config import config_errors, with_blanks_unset
@@ -130,6 +131,9 @@ def main() -> None:
         code = 128 + signal.number
     except UserError as error:
         logger.critical("%s", error)
+        code = 1
+    except MappingError as error:
+        logger.critical("The setting stream_maps cannot be used: %s", error)
         code = 1
     except BrokenPipeError:
         logger.critical("%s", CLOSED_OUTPUT)

@@ -36,7 +36,9 @@ FAULTS = [
 ]
 
 moves = st.tuples(
-    st.sampled_from(["enter", "leave", "return", "change", "revert", "readdress", "spell", "share", "merge"]),
+    st.sampled_from(
+        ["enter", "leave", "return", "change", "revert", "readdress", "spell", "share", "merge", "land"]
+    ),
     st.integers(0, 50),
 )
 runs = st.tuples(
@@ -49,6 +51,7 @@ runs = st.tuples(
             "state": st.sampled_from(["last", "last", "last", "last", "lost", "old"]),
             "profile_updates": st.sampled_from([True, True, True, False]),
             "concurrency": st.sampled_from([1, 3]),
+            "mode": st.sampled_from(["scan", "scan", "triggers"]),
         }
     ),
 )
@@ -99,6 +102,9 @@ def run_tap(box, state, **config):
 
 
 def move(box, kind, number):
+    if kind == "land":
+        box.land_triggers(batch=1 + number % 3)
+        return
     world = box.world
     audience = world.audience(AUDIENCE)
     ids = list(audience.members)
@@ -141,9 +147,9 @@ def _small_blocks(monkeypatch):
 @given(history=histories)
 def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, history):
     folder = tmp_path_factory.mktemp("history")
-    with Sandbox(folder, [AudienceSpec("VIP Customers", 8)]) as box:
+    with Sandbox(folder / "box", [AudienceSpec("VIP Customers", 8)], triggers_url=folder / "landed") as box:
         consumer = Consumer(box)
-        options = {"page_size": 2, "max_exit_percent": 100}
+        options = {"page_size": 2, "max_exit_percent": 100, "triggers_url": str(folder / "landed")}
         for kind, what in history:
             if kind != "run":
                 move(box, kind, what)
@@ -160,6 +166,7 @@ def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, histo
                 state,
                 scan_concurrency=what["concurrency"],
                 profile_updates=what["profile_updates"],
+                change_detection=what["mode"],
                 **options,
             )
             box.clear_faults()
