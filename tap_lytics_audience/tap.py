@@ -102,7 +102,10 @@ class TapLyticsAudience(Tap):
             UserError: If Lytics does not give them.
         """
         with self.signal.interruptible():
-            return [AudienceMembersStream(self, self.lytics.fields()), AudiencesStream(self)]
+            streams: list[Stream] = [AudienceMembersStream(self, self.lytics.fields()), AudiencesStream(self)]
+        for stream in streams:
+            stream.logger.addFilter(_is_not_told_twice)
+        return streams
 
     def load_state(self, state: dict[str, t.Any]) -> None:
         """Take the state of the last run, or begin one: the first message names the ledger.
@@ -120,6 +123,11 @@ class TapLyticsAudience(Tap):
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
         self.signal.handle(signum)
+
+
+def _is_not_told_twice(record: logging.LogRecord) -> bool:
+    """The SDK calls each failure an unhandled error; what it is stands in the one sentence that `main` writes."""
+    return not record.msg.startswith("An unhandled error occurred")
 
 
 def main() -> None:
