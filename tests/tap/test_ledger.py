@@ -99,7 +99,7 @@ def test_nothing_is_lost_or_sent_twice_by_merging(box):
         after = set(box.world.keys(AUDIENCE))
         assert set(result.of("enter")) == after - before
         assert set(result.of("exit")) == before - after
-        assert len(result.records) == 3
+        assert len(result.records) == len(before ^ after)
         state = result.state
 
 
@@ -163,7 +163,7 @@ def test_two_pipelines_on_one_ledger_url_never_disturb_each_other(box):
             result = run(box.tap_config(), state)
             assert set(result.of("enter")) == after - before
             assert set(result.of("exit")) == before - after
-            assert len(result.records) == 3
+            assert len(result.records) == len(before ^ after)
             if name == "one":
                 one = result.state
             else:
@@ -179,13 +179,9 @@ def test_a_new_pipeline_on_the_same_ledger_url_touches_nobody_who_is_a_member(bo
 
 @pytest.mark.parametrize("kind", ["m-", "p-", "b-"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
-def test_a_file_that_is_missing_or_damaged_is_one_sentence_whose_cure_works(box, caplog, kind, damage):
+def test_a_file_that_is_missing_or_damaged_is_one_sentence_whose_cure_works(box, kind, damage):
     state = run(box.tap_config()).state
-    moved(box)
-    state = run(box.tap_config(), state).state
-    if kind != "p-":
-        moved(box)
-        moved(box)
+    if kind == "b-":
         moved(box)
         state = run(box.tap_config(), state).state
     (path,) = [path for path in reached(state, box) if path.name.startswith(kind)][:1]
