@@ -7,11 +7,14 @@ import typing as t
 from dataclasses import dataclass
 
 import msgspec
+from singer_sdk.io_base import SingerWriter
 
 from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from singer_sdk.singerlib.encoding.simple import Message
 
     from tap_lytics_audience.passes import Record
 
@@ -131,6 +134,24 @@ def write(lines: bytes) -> None:
             sys.stdout.write(lines.decode())
     except BrokenPipeError as error:
         raise UserError(CLOSED_OUTPUT) from error
+
+
+class MessageWriter(SingerWriter):
+    """The SDK's writer of single messages, which tells a closed output in one sentence too."""
+
+    def write_message(self, message: Message) -> None:
+        """Write a message to standard output.
+
+        Args:
+            message: The message.
+
+        Raises:
+            UserError: If nobody reads it any more.
+        """
+        try:
+            super().write_message(message)
+        except BrokenPipeError as error:
+            raise UserError(CLOSED_OUTPUT) from error
 
 
 CLOSED_OUTPUT = "The target stopped reading: look at its log, then run again."

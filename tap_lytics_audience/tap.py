@@ -19,7 +19,7 @@ from singer_process.signals import StopSignal, Terminated
 from singer_process.workspace import is_full, no_room
 from tap_lytics_audience import bookmark
 from tap_lytics_audience.client import Lytics
-from tap_lytics_audience.messages import CLOSED_OUTPUT
+from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
 from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream
 
@@ -41,6 +41,7 @@ class TapLyticsAudience(Tap):
     package_name = "lytics-to-cordial"
     config_jsonschema = CONFIG_JSONSCHEMA
     dynamic_catalog = True
+    message_writer_class = MessageWriter
     capabilities: t.ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,
         TapCapabilities.STATE,
@@ -142,9 +143,6 @@ def main() -> None:
         code = 1
     except MappingError as error:
         logger.critical("The setting stream_maps cannot be used: %s", error)
-        code = 1
-    except BrokenPipeError:
-        logger.critical("%s", CLOSED_OUTPUT)
         code = 1
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
         logger.critical("%s", no_room() if is_full(error) else described(error))
