@@ -206,7 +206,7 @@ class Lytics:
             query["splits"] = ",".join(map(str, splits))
         yield from self._pages("GET", f"/api/segment/{audience_id}/scan", query, None)
 
-    def find(self, filter_text: str, fields: t.Sequence[str]) -> t.Iterator[Row]:
+    def find(self, filter_text: str, fields: t.Sequence[str]) -> t.Iterator[Page]:
         """The profiles that a filter matches.
 
         Args:
@@ -214,14 +214,13 @@ class Lytics:
             fields: Profile fields to ask for.
 
         Yields:
-            Profiles.
+            Pages, to the last one; their total is how many profiles match.
 
         Raises:
             LyticsError: If Lytics does not answer.
         """
         query = {"table": "user", "limit": str(self._page_size), "fields": ",".join(fields)}
-        for page in self._pages("POST", "/api/segment/scan", query, filter_text):
-            yield from page.rows
+        yield from self._pages("POST", "/api/segment/scan", query, filter_text)
 
     def _pages(self, method: str, path: str, query: dict[str, str], body: str | None) -> t.Iterator[Page]:
         cursor = ""

@@ -49,7 +49,7 @@ def look_up(
         Profiles, those of control members among them.
 
     Raises:
-        LookupFailedError: If a control member does not come back.
+        LookupFailedError: If a control member does not come back, or fewer profiles than Lytics counts.
         LyticsError: If Lytics does not answer.
     """
 
@@ -57,12 +57,16 @@ def look_up(
         # A control member may have left a moment ago; that all of several did is no coincidence.
         for key, raw in controls or [("", "")]:
             text = filter_text(audience, selection.identifier, [*values, raw] if raw else values)
-            rows = list(lytics.find(text, fields))
-            if not key or any(member_key(row.get(selection.identifier)) == key for row in rows):
+            pages = list(lytics.find(text, fields))
+            rows = [row for page in pages for row in page.rows]
+            is_whole = all(page.total is None or len(rows) >= page.total for page in pages)
+            if is_whole and (
+                not key or any(member_key(row.get(selection.identifier)) == key for row in rows)
+            ):
                 return rows
         msg = (
-            f"Lytics did not find members of audience {audience.slug!r} whom its scan had just shown, so it cannot confirm who left: no "
-            "exit of this audience was sent; run again later, and tell Lytics' support if it stays so."
+            f"Lytics' answers about members of audience {audience.slug!r} lack people who are in it for certain, so it cannot confirm "
+            "who left: no exit of this audience was sent; run again later, and tell Lytics' support if it stays so."
         )
         raise LookupFailedError(msg)
 

@@ -143,6 +143,21 @@ def test_an_enter_that_the_index_does_not_know_yet_is_no_exit(box, config):
     assert apply(apply(view, second), third) == addresses(box)
 
 
+def test_an_answer_with_fewer_people_than_lytics_counts_confirms_nobody(box, config):
+    first = run(config)
+    box.world.advance(AUDIENCE, change=6)
+    box.land_triggers()
+    box.fault("rows_missed", 3)
+    second = run(config, first.state)
+    assert "exit" not in second.changes
+    assert "it cannot confirm who left" in second.error
+    box.clear_faults()
+    third = run(config, second.state)
+    assert third.error == ""
+    assert "exit" not in third.changes
+    assert third.counts["update"] == 6
+
+
 def test_switching_to_triggers_scans_once_and_switching_back_scans_always(box, config):
     first = run({**config, "change_detection": "scan"})
     assert not reads_triggers_from(first)
