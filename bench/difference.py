@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from tap_lytics_audience.changes import BLOCKS, Changes, Rules
+from tap_lytics_audience.changes import BLOCKS, MAX_BLOCK_ROWS, Changes, Rules
 from tap_lytics_audience.ledger import Ledger
 
 FIELDS = ["city", "first_name"]
@@ -26,7 +26,8 @@ class Blocks:
 
     def __init__(self, folder: Path, members: int) -> None:
         self.table = folder
-        self.paths = [folder / f"scan-{members}-{number}.jsonl" for number in range(BLOCKS)]
+        count = max(BLOCKS, members // MAX_BLOCK_ROWS)
+        self.paths = [folder / f"scan-{members}-{number}-of-{count}.jsonl" for number in range(count)]
 
     def flush(self) -> None:
         """Nothing to do: the files are complete."""
@@ -47,7 +48,7 @@ def make(folder: Path, members: int) -> tuple[Path, Blocks]:
                 f"""COPY (
                     SELECT speaker AS id, key, raw, speaker, hash(n + (n % {3 * CHANGED} = 1)::INTEGER)::HUGEINT % 1000000007 AS digest,
                         [] AS older, 0 AS start, 100 AS size
-                    FROM (SELECT n, {row} FROM range({number}, {members} + {members} // {3 * CHANGED}, {BLOCKS}) t(n))
+                    FROM (SELECT n, {row} FROM range({number}, {members} + {members} // {3 * CHANGED}, {len(blocks.paths)}) t(n))
                     WHERE n % {3 * CHANGED} <> 0 OR n >= {members}
                 ) TO '{path}' (FORMAT json)"""
             )

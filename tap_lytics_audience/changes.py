@@ -25,7 +25,9 @@ if t.TYPE_CHECKING:
 BLOCK_ROWS = 50_000
 BLOCKS = 20
 """A large ledger is joined about so often: each join reads all of it."""
-MEMORY = "384MB"
+MAX_BLOCK_ROWS = 500_000
+"""A block's members are held in memory while they are joined."""
+MEMORY = "640MB"
 _FETCHED_ROWS = 5_000
 _EVENTS = "(key VARCHAR, raw VARCHAR, kind VARCHAR, happened_at DOUBLE, landed_at DOUBLE)"
 _MEMBERS = "key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, sent BOOLEAN"
@@ -190,7 +192,7 @@ class Changes:
     @property
     def block_rows(self) -> int:
         """How many profiles make a block."""
-        return max(BLOCK_ROWS, (self._known + self._seen) // BLOCKS)
+        return max(BLOCK_ROWS, min(MAX_BLOCK_ROWS, (self._known + self._seen) // BLOCKS))
 
     @property
     def ledger_size(self) -> int:
