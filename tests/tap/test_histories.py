@@ -20,7 +20,7 @@ from singer_process.errors import UserError
 from tap_lytics_audience import changes, scan
 from tap_lytics_audience.tap import TapLyticsAudience
 
-HISTORIES = int(os.environ.get("HISTORIES", "100"))
+HISTORIES = int(os.environ.get("HISTORIES", "200"))
 AUDIENCE = "vip_customers"
 FIELDS = ("first_name", "last_name", "city", "visit_count", "interests")
 FAULTS = [
