@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import threading
 import typing as t
+
+COME_AGAIN_SECONDS = 0.02
 
 
 class Terminated(BaseException):
@@ -30,6 +34,7 @@ class StopSignal:
     def __init__(self) -> None:
         self._number: int | None = None
         self._may_raise = False
+        self._was_swallowed = False
 
     def handle(self, number: int) -> None:
         """Take a signal; a second one ends the process at once.
@@ -40,11 +45,21 @@ class StopSignal:
         Raises:
             Terminated: If the main thread waits.
         """
-        if self._number is not None:
+        if self._number is not None and not self._was_swallowed:
             os._exit(128 + number)
         self._number = number
+        self._was_swallowed = False
         if self._may_raise:
+            sys.unraisablehook = self._come_again
             raise Terminated(number)
+
+    def _come_again(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised while it clears away an object, so the signal comes once more in a moment."""
+        if isinstance(unraisable.exc_value, Terminated):
+            self._was_swallowed = True
+            threading.Timer(COME_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
+        else:
+            sys.__unraisablehook__(unraisable)
 
     def check(self) -> None:
         """Stop here if a signal came.

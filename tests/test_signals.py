@@ -1,0 +1,46 @@
+"""A signal stops the main thread wherever it waits, and nowhere else."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import pytest
+
+from singer_process.signals import StopSignal, Terminated
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    stop = StopSignal()
+    before = signal.signal(signal.SIGUSR1, lambda number, _: stop.handle(number))
+    yield stop
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_breaks_off_a_wait(stop):
+    with pytest.raises(Terminated), stop.interruptible():
+        signal.raise_signal(signal.SIGUSR1)
+
+
+def test_a_signal_elsewhere_waits_for_the_next_wait(stop):
+    signal.raise_signal(signal.SIGUSR1)
+    with pytest.raises(Terminated), stop.interruptible():
+        pytest.fail("not reached")
+
+
+def test_a_signal_that_python_swallows_comes_again(stop, capsys):
+    class Cleared:
+        def __del__(self):
+            signal.raise_signal(signal.SIGUSR1)
+
+    def wait():
+        with stop.interruptible():
+            Cleared()
+            time.sleep(60)
+
+    with pytest.raises(Terminated):
+        wait()
+    assert capsys.readouterr().err == ""
