@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install plugins demo test lint clean
+.PHONY: help install plugins reset demo test lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -29,10 +29,12 @@ install: $(VENV)/.installed ## the environment, in .venv
 
 plugins: .meltano/.installed ## both plugins, each in an environment of its own, as Meltano wants them
 
-demo: plugins ## a sync from an audience of made-up people, and the proof that the list equals it
+reset: plugins ## a sandbox as new: its data, ledger, rejects and state are forgotten
 	@python -m sandbox down >/dev/null
 	@rm -rf .sandbox ledger/sandbox rejects/sandbox
 	@meltano --log-level=error state clear --force "sandbox:tap-lytics-audience-to-target-cordial" >/dev/null 2>&1 || true
+
+demo: reset ## a sync from an audience of made-up people, and the proof that the list equals it
 	python -m sandbox up --audience "VIP Customers=$(MEMBERS)"
 	@trap 'python -m sandbox down' EXIT; set -ex; meltano run $(PIPELINE); python -m sandbox verify
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import yaml
 
-REPOSITORY = "https://github.com/lytics-to-cordial/lytics-to-cordial"
 PLUGINS = {
     "tap-lytics-audience": {
         "kind": "extractor",
@@ -84,7 +83,6 @@ def definition(plugin: str) -> dict[str, t.Any]:
         "variant": "lytics-to-cordial",
         "label": own["label"],
         "description": said["description"],
-        "repo": REPOSITORY,
         "pip_url": "lytics-to-cordial[sftp]",
         "executable": plugin,
         "capabilities": sorted(said["capabilities"]),

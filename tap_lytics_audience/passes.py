@@ -379,9 +379,10 @@ class AudiencePass:
         if first is None:
             return
         controls = self._changes.last_seen
-        if not controls and (self._expected or self.audience.size):
+        # Only of an audience that is empty by both counts there is no member who could be a control.
+        if not controls and not (self._expected == 0 and self.audience.size == 0):
             self.problem = (
-                f"The scan of audience {self.slug!r} showed nobody with {self.settings.identifier_field} though it has members, so no "
+                f"The scan of audience {self.slug!r} showed nobody with {self.settings.identifier_field} though it may have members, so no "
                 "exit of it was sent: check identifier_field, and run again later."
             )
             return

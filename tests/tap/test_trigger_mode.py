@@ -158,6 +158,29 @@ def test_an_answer_with_fewer_people_than_lytics_counts_confirms_nobody(box, con
     assert third.of("update")
 
 
+def test_an_empty_page_of_an_audience_with_members_confirms_nobody(box, config):
+    first = run(config)
+    box.world.advance(AUDIENCE, leave=2)
+    box.land_triggers()
+    box.fault("short_scan", 0.0)
+    second = run(config, first.state)
+    assert second.records == []
+    assert "showed nobody with email" in second.error
+    box.clear_faults()
+    assert run(config, second.state).counts == {"exit": 2}
+
+
+def test_everybody_who_left_goes_also_when_nobody_is_left(box, config):
+    first = run(config)
+    members = list(box.world.audience(AUDIENCE).members)
+    for id_ in members:
+        box.world.leave(AUDIENCE, id_)
+    box.land_triggers()
+    second = run(config, first.state)
+    assert second.error == ""
+    assert apply(apply(set(), first), second) == set()
+
+
 def test_switching_to_triggers_scans_once_and_switching_back_scans_always(box, config):
     first = run({**config, "change_detection": "scan"})
     assert not reads_triggers_from(first)
