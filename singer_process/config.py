@@ -135,15 +135,13 @@ def _plain(value: t.Any) -> t.Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def config_errors(
-    config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any], prefix: str | None = None
-) -> list[str]:
+def config_errors(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any], prefix: str) -> list[str]:
     """What is wrong with a configuration, without its values: one may be a secret in the wrong place.
 
     Args:
         config: Setting by name.
         schema: The settings' JSON schema.
-        prefix: With which the environment variables begin, to name them too.
+        prefix: With which the environment variables begin.
 
     Returns:
         One sentence for each setting.
@@ -156,8 +154,8 @@ def config_errors(
             place = ".".join([name, *map(str, error.path)])
             kinds = [kind for kind in _as_list(error.validator_value) if kind not in {"null", None}]
             expectation = _EXPECTATIONS.get(str(error.validator), "is not valid")
-            cure = "" if prefix is None else f": correct it in meltano.yml or {prefix}{name.upper()}"
-            errors.append(f"The setting {place} {expectation.format(', '.join(map(str, kinds)))}{cure}.")
+            what = expectation.format(", ".join(map(str, kinds)))
+            errors.append(f"The setting {place} {what}: correct it in meltano.yml or {prefix}{name.upper()}.")
     return errors
 
 

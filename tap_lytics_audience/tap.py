@@ -13,8 +13,8 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
-from singer_process.config import config_errors, with_blanks_unset
 from singer_process.errors import UserError, described
+from singer_process.plugin import ConfiguredPlugin
 from singer_process.signals import StopSignal, Terminated
 from singer_process.workspace import is_full, no_room
 from tap_lytics_audience import bookmark
@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 logger = logging.getLogger("tap-lytics-audience")
 
 
-class TapLyticsAudience(Tap):
+class TapLyticsAudience(ConfiguredPlugin, Tap):
     """Reads the members of Lytics audiences, and who entered, changed or left since the last run."""
 
     name = "tap-lytics-audience"
@@ -56,14 +56,6 @@ class TapLyticsAudience(Tap):
         # The SDK's constructor already sets the handlers that use it.
         self.signal = StopSignal()
         super().__init__(**options)
-
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        self.append_builtin_config(self.config_jsonschema)
-        self._config = with_blanks_unset(self._config)
-        errors = config_errors(self._config, self.config_jsonschema)
-        if errors and raise_errors:
-            raise UserError(" ".join(errors))
-        return errors
 
     @functools.cached_property
     def settings(self) -> Settings:

@@ -14,7 +14,6 @@ from singer_process.errors import UserError
 
 ListAction: t.TypeAlias = t.Literal["sync", "add", "none"]
 
-ENVIRONMENT_PREFIX = "TARGET_CORDIAL_"
 DEFAULT_STATE_FIELD = "audience_state"
 
 OWN_IMPORT_FIELDS = frozenset(
@@ -370,7 +369,7 @@ class Settings:
         given = given_values(config, {field.name for field in dataclasses.fields(cls)})
         for name in ("api_key", "storage_url"):
             if name not in given:
-                msg = f"The setting {name} is missing: set it in meltano.yml, or in .env as {ENVIRONMENT_PREFIX}{name.upper()}."
+                msg = f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
                 raise UserError(msg)
         settings = cls(**given)
         _refuse_secrets_in_clear(settings)

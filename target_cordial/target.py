@@ -24,15 +24,8 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 
-from singer_process.config import (
-    ENVIRONMENT,
-    config_errors,
-    config_from_environment,
-    config_from_files,
-    unknown_settings,
-    with_blanks_unset,
-)
 from singer_process.errors import UserError, described
+from singer_process.plugin import ConfiguredPlugin
 from singer_process.signals import StopSignal, Terminated
 from singer_process.workspace import open_workspace
 from target_cordial.check import check
@@ -48,7 +41,7 @@ from target_cordial.outbox import Outbox
 from target_cordial.reader import InputError, MessageReader
 from target_cordial.rejects import Rejects
 from target_cordial.rows import RowWriter
-from target_cordial.settings import CONFIG_JSONSCHEMA, ENVIRONMENT_PREFIX, Settings
+from target_cordial.settings import CONFIG_JSONSCHEMA, Settings
 from target_cordial.sink import CordialSink
 from target_cordial.storage import Storage
 
@@ -87,7 +80,7 @@ class Run:
     lists: Lists | None
 
 
-class TargetCordial(Target):
+class TargetCordial(ConfiguredPlugin, Target):
     """Bulk-imports any Singer stream into Cordial contacts and a Cordial list."""
 
     name = "target-cordial"
@@ -130,40 +123,6 @@ class TargetCordial(Target):
         """
         super().append_builtin_config(config_jsonschema)
         config_jsonschema["properties"].pop("load_method", None)
-
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        self.append_builtin_config(self.config_jsonschema)
-        self._config = with_blanks_unset(self._config)
-        for name in unknown_settings(self._config, self.config_jsonschema):
-            logger.warning("There is no setting %s: it is passed over.", name)
-        errors = config_errors(self._config, self.config_jsonschema, ENVIRONMENT_PREFIX)
-        if errors and raise_errors:
-            raise UserError(" ".join(errors))
-        return errors
-
-    @property
-    def _env_var_config(self) -> dict[str, t.Any]:
-        # The SDK's own takes a blank for a value, and knows no fractions.
-        self.append_builtin_config(self.config_jsonschema)
-        return config_from_environment(self.config_jsonschema, ENVIRONMENT_PREFIX, os.environ)
-
-    @classmethod
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
-        """Read the configuration files.
-
-        Args:
-            ctx: Not used.
-            param: Not used.
-            value: Paths, and `ENV` for the environment, which wins over files.
-
-        Returns:
-            The configuration.
-
-        Raises:
-            UserError: If a file cannot be read.
-        """
-        files = [path for path in value if path != ENVIRONMENT]
-        return _ConfigInput(config_from_files(files), parse_env=ENVIRONMENT in value)
 
     @functools.cached_property
     def _cordial(self) -> Cordial:

@@ -1,0 +1,63 @@
+"""How a plugin takes its configuration: from files and the environment, each fault told in one sentence."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from singer_sdk.plugin_base import PluginBase, _ConfigInput
+
+from singer_process.config import (
+    ENVIRONMENT,
+    config_errors,
+    config_from_environment,
+    config_from_files,
+    unknown_settings,
+    with_blanks_unset,
+)
+from singer_process.errors import UserError
+
+if t.TYPE_CHECKING:
+    import click
+
+
+class ConfiguredPlugin(PluginBase):
+    """To be named before the SDK's class of taps or targets."""
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self.append_builtin_config(self.config_jsonschema)
+        self._config = with_blanks_unset(self._config)
+        for name in unknown_settings(self._config, self.config_jsonschema):
+            self.logger.warning("There is no setting %s: it is passed over.", name)
+        errors = config_errors(self._config, self.config_jsonschema, self._environment_prefix)
+        if errors and raise_errors:
+            raise UserError(" ".join(errors))
+        return errors
+
+    @property
+    def _env_var_config(self) -> dict[str, t.Any]:
+        # The SDK's own takes a blank for a value, and knows no fractions.
+        self.append_builtin_config(self.config_jsonschema)
+        return config_from_environment(self.config_jsonschema, self._environment_prefix, os.environ)
+
+    @property
+    def _environment_prefix(self) -> str:
+        return self.name.upper().replace("-", "_") + "_"
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
+        """Read the configuration files.
+
+        Args:
+            ctx: Not used.
+            param: Not used.
+            value: Paths, and `ENV` for the environment, which wins over files.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        files = [path for path in value if path != ENVIRONMENT]
+        return _ConfigInput(config_from_files(files), parse_env=ENVIRONMENT in value)
