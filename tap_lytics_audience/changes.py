@@ -162,6 +162,39 @@ class Changes:
             self._run("DROP TABLE told")
         self._unite_doubts()
 
+    def load_later_words(self, ledger: Ledger, parts: t.Sequence[tuple[str, str]]) -> bool:
+        """Doubt the members of whom another ledger said something else, later: whoever got that has to hear the truth.
+
+        Args:
+            ledger: This ledger.
+            parts: Place and name of the other ledgers' parts.
+
+        Returns:
+            Whether there are any.
+        """
+        if not parts:
+            return False
+        self._run(
+            "CREATE OR REPLACE TEMP TABLE words (place VARCHAR, key VARCHAR, raw VARCHAR, digest BIGINT, gone BOOLEAN, number INTEGER)"
+        )
+        for place, name in parts:
+            try:
+                with ledger.reading(name, place) as path:
+                    self._run(
+                        f"INSERT INTO words SELECT {_quoted(place)}, key, raw, digest, gone, {number_of(name)} "
+                        f"FROM {_parquet(path)} WHERE told OR gone"
+                    )
+            except DamagedError as error:
+                logger.warning("%s Until then it does not count.", error)
+        found = self._run(
+            "INSERT INTO doubt SELECT w.key, w.raw, TRUE, w.gone FROM (FROM words QUALIFY row_number() OVER "
+            "(PARTITION BY place, key ORDER BY number DESC) = 1) AS w LEFT JOIN known AS k ON k.key = w.key "
+            "WHERE CASE WHEN w.gone THEN k.key IS NOT NULL ELSE k.key IS NULL OR k.digest <> w.digest END"
+        ).fetchone()
+        self._run("DROP TABLE words")
+        self._unite_doubts()
+        return bool(found and found[0])
+
     def _read_stranger(self, ledger: Ledger, stranger: Stranger, name: str) -> bool:
         try:
             with ledger.reading(name, stranger.place) as path:

@@ -74,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True):
         slug: The audience's slug at the first run.
         audience_name: The audience's name at the first run.
         complete: Whether the audience was sent once from beginning to end.
+        others_until: When the newest part of another ledger was written that was taken into account, in seconds since 1970.
         changed_at: When the newest change was seen.
         selections: Lists of profile fields.
         parts: Files in order; later rows win.
@@ -86,6 +87,7 @@ class Manifest(msgspec.Struct, frozen=True):
     slug: str = ""
     audience_name: str = ""
     complete: bool = False
+    others_until: float = 0
     changed_at: str = ""
     selections: list[list[str]] = []
     parts: list[Part] = []
@@ -199,6 +201,51 @@ class Ledger:
                 ) or (newest.identifier_field == identifier_field and newest.slug == slug):
                     found.append(stranger)
         return found
+
+    def later_parts_of_others(self, identifier_field: str) -> tuple[list[tuple[str, str]], float]:
+        """Parts of other ledgers of this audience that no complete pass of this one has taken into account.
+
+        A run without a state begins another ledger, and what it sent counts also when an older state is used after it: a full
+        refresh that was killed, or a state that was restored.
+
+        Args:
+            identifier_field: The field that identifies members; ledgers with another one are passed over.
+
+        Returns:
+            Place and name of each, and when the newest was written, in seconds since 1970.
+
+        Raises:
+            LedgerError: If a folder cannot be read.
+        """
+        found: list[tuple[str, str]] = []
+        until = self.manifest.others_until
+        for ledger_id in self._names(self._url, folders=True):
+            place = f"{self._url}/{ledger_id}/{self._audience_id}"
+            if place == self._place:
+                continue
+            names = self._names(place)
+            written = self._written_after(place, [name for name in names if name.startswith("p-")])
+            manifests = [name for name in names if name.startswith("m-")]
+            if written and self._readable_manifest(place, manifests).identifier_field in {
+                identifier_field,
+                "",
+            }:
+                found += [(place, name) for name in written]
+                until = max(until, *written.values())
+        return found, until
+
+    def _written_after(self, place: str, names: list[str]) -> dict[str, float]:
+        """Which parts are newer than what was taken into account, and when they were written."""
+        times: dict[str, float] = {}
+        with self._explaining(place):
+            files, folder = self._open(place)
+            for name in reversed(names):
+                time = _aware(files.modified(f"{folder}/{name}")).timestamp()
+                if time <= self.manifest.others_until:
+                    # Numbers rise with time: what comes before is older still.
+                    break
+                times[name] = time
+        return times
 
     def _stranger(self, place: str, audience_id: str) -> Stranger | None:
         """What is in a folder; None if nothing was ever sent from it."""

@@ -109,6 +109,8 @@ class AudiencePass:
         self._changes = Changes(self.folder, fields, rules)
         self._changes.load(self.ledger)
         slug, name = self._kept_names(is_first=is_first and not is_sample)
+        others, self._others_until = self.ledger.later_parts_of_others(self.settings.identifier_field)
+        self._heeds_others = position is not None and self._changes.load_later_words(self.ledger, others)
         self.ledger.update(slug=slug, audience_name=name, identifier_field=self.settings.identifier_field)
         self._is_due = self._needs_scan(is_first=is_first)
         self._position = position or ""
@@ -450,10 +452,10 @@ class AudiencePass:
     def _finish(self) -> None:
         ledger = self.ledger
         is_settled = bool(ledger.doubtful) and not self._changes.is_doubt_open
-        needs_save = is_settled or not ledger.manifest.complete
+        needs_save = is_settled or self._heeds_others or not ledger.manifest.complete
         if is_settled:
             ledger.settle()
-        ledger.update(complete=True)
+        ledger.update(complete=True, others_until=self._others_until)
         if ledger.manifest.needs_merge and self._changes.can_merge:
             ledger.add_part(self._changes.write_base, self._selection.fields, is_base=True)
             needs_save = True

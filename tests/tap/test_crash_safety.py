@@ -314,3 +314,33 @@ def take(consumer, messages):
             consumer.pop(record["email"], None)
             if record["audience_state"] == "enter":
                 consumer[record["email"]] = record
+
+
+def test_what_a_full_refresh_sent_is_in_doubt_when_an_older_state_is_used_after_it(box):
+    state = run(config(box)).state
+    gone, stays = somebody(box), somebody(box, number=1)
+    old_name = box.world.profile(stays)["first_name"]
+    box.world.leave(AUDIENCE, gone)
+    box.world.change(stays, first_name="For the refresh alone")
+    came = box.world.enter(AUDIENCE, {"email": "guest@example.com"})
+    refreshed = run(config(box))
+    assert refreshed.of("exit") == [key_of(box, gone)]
+    box.world.reenter(AUDIENCE, gone)
+    box.world.change(stays, first_name=old_name)
+    box.world.leave(AUDIENCE, came)
+
+    after = run(config(box), state)
+    assert key_of(box, gone) in after.of("update"), "the refresh let them go, and they are back"
+    assert after.of("exit") == ["guest@example.com"], "the refresh sent them, and they left"
+    [told] = [record for record in after.records if record["email"] == key_of(box, stays)]
+    assert told["first_name"] == old_name
+    assert run(config(box), after.state).records == []
+
+
+def test_other_pipelines_on_the_same_url_make_nobody_speak_who_has_nothing_to_say(box):
+    one, other = run(config(box)).state, run(config(box)).state
+    assert run(config(box), one).records == []
+    box.world.leave(AUDIENCE, somebody(box))
+    other = run(config(box), other).state
+    one = run(config(box), one).state
+    assert run(config(box), one).records == run(config(box), other).records == []

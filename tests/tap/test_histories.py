@@ -12,7 +12,7 @@ import json
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sandbox import AudienceSpec, Sandbox
@@ -34,6 +34,15 @@ FAULTS = [
     ("splits_overlap", True),
     ("old_style_values", True),
 ]
+
+PLAIN = {
+    "delivered": 1.0,
+    "acknowledged": 1.0,
+    "fault": None,
+    "profile_updates": True,
+    "concurrency": 1,
+    "mode": "scan",
+}
 
 moves = st.tuples(
     st.sampled_from(
@@ -145,6 +154,15 @@ def _small_blocks(monkeypatch):
     suppress_health_check=list(HealthCheck),
 )
 @given(history=histories)
+@example(
+    # A full refresh that let somebody go, and was then forgotten.
+    history=[
+        ("run", {**PLAIN, "state": "last"}),
+        ("leave", 0),
+        ("run", {**PLAIN, "state": "lost", "acknowledged": 0.0}),
+        ("return", 0),
+    ]
+)
 def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, history):
     folder = tmp_path_factory.mktemp("history")
     with Sandbox(folder / "box", [AudienceSpec("VIP Customers", 8)], triggers_url=folder / "landed") as box:
