@@ -214,9 +214,14 @@ class Sandbox:
         """
         self.faults.set(name, value, path=path, nth=nth, once=once, chance=chance)
 
-    def clear_faults(self) -> None:
-        """Switch all faults off."""
-        self.faults.clear()
+    def clear_faults(self, *names: str) -> None:
+        """Switch faults off.
+
+        Args:
+            *names: Which; all if none is named.
+        """
+        for name in names or (None,):
+            self.faults.clear(name)
 
     def advance(
         self,

@@ -182,6 +182,7 @@ _CORDIAL = (
         1.0,
         "seconds",
     ),
+    FaultKind("zombie_held", "cordial", "holds the imports of zombie_import until the fault is cleared"),
     FaultKind("child_jobs", "cordial", "an import is done by this many child jobs (unknown)", 2, "jobs"),
     FaultKind("counters_missing", "cordial", "jobs have no counters (unknown)"),
     FaultKind("counters_short", "cordial", "jobs account for this many rows too few", 1, "rows"),

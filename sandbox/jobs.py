@@ -141,6 +141,8 @@ class Jobs:
 
     async def _import_later(self, body: dict[str, t.Any], seconds: float) -> None:
         await asyncio.sleep(seconds)
+        while self._faults.is_on("zombie_held"):  # noqa: ASYNC110 - another thread clears it
+            await asyncio.sleep(JOB_SECONDS)
         try:
             content = await self._transports.fetch(body["source"])
         except TransportError:

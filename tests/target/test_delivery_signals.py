@@ -43,11 +43,13 @@ def test_a_signal_while_input_is_awaited_ends_the_run_and_leaves_open_rows_to_th
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_what_is_registered_may_end_and_is_acknowledged(box, number):
-    box.fault("slow_jobs", 1)
+    box.fault("job_never_ends")
     with started(quick_config(box, batch_size_rows=1)) as running:
         running.write([AUDIENCE_SCHEMA, enter(ADA), state({"at": 1})])
         wait_until(lambda: job_polls(box) > 1)
         running.process.send_signal(number)
+        running.wait_for_log("Stopping")
+        box.clear_faults()
         result = running.result()
     assert result.code == 128 + number
     assert result.states == [{"at": 1}]
@@ -56,13 +58,15 @@ def test_what_is_registered_may_end_and_is_acknowledged(box, number):
 
 
 def test_a_signal_stops_registering(box):
-    box.fault("slow_jobs", 1)
+    box.fault("job_never_ends")
     with started(quick_config(box, batch_size_rows=1, max_concurrent_imports=1)) as running:
         running.write(
             [AUDIENCE_SCHEMA, enter(ADA), state({"at": 1}), enter(BOB), state({"at": 2}), enter(EVE)]
         )
         wait_until(lambda: job_polls(box) > 1)
         running.process.send_signal(signal.SIGTERM)
+        running.wait_for_log("Stopping")
+        box.clear_faults()
         result = running.result()
     assert result.code == 128 + signal.SIGTERM
     assert result.states == [{"at": 1}]
@@ -100,12 +104,14 @@ def test_a_second_signal_ends_the_run_at_once(box):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_last_imports_are_awaited_ends_the_run(box, number):
-    box.fault("slow_jobs", 1)
+    box.fault("job_never_ends")
     with started(quick_config(box)) as running:
         running.write([AUDIENCE_SCHEMA, enter(ADA), exit_(BOB), state({"at": 2})])
         running.end_input()
         wait_until(lambda: job_polls(box) > 1)
         running.process.send_signal(number)
+        running.wait_for_log("Stopping")
+        box.clear_faults()
         result = running.result()
     assert result.code == 128 + number
     assert box.list_members(LIST) == {ADA}

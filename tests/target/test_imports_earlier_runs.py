@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     enter,
@@ -36,40 +38,33 @@ def assert_the_newest_wins(box, result):
     assert box.files() == []
 
 
-def test_an_import_of_an_earlier_run_ends_before_the_first_new_one(box):
-    box.fault("slow_jobs", 2)
-    kill_when_registered(box, quick_config(box))
-    box.clear_faults()
-    result = run(quick_config(box), NEW)
+@pytest.mark.parametrize("fault", [None, ("jobs_listed_late", 2), ("child_jobs", 2)])
+def test_an_import_of_an_earlier_run_ends_before_the_first_new_one(box, fault):
+    config = quick_config(box, poll_interval_seconds=0.3)
+    box.fault("job_never_ends")
+    box.fault("slow_jobs", 0.5)
+    if fault is not None:
+        box.fault(*fault)
+    kill_when_registered(box, config)
+    with started(config) as running:
+        running.write(NEW)
+        running.end_input()
+        running.wait_for_log("Waiting for import")
+        assert len(import_calls(box)) == 1
+        box.clear_faults("job_never_ends")
+        result = running.result()
     assert_the_newest_wins(box, result)
     assert re.search(r"Waiting for import cordial-\S+-0001 of an earlier run", result.log)
 
 
-def test_an_import_of_an_earlier_run_that_is_listed_late_is_waited_for_too(box):
-    box.fault("slow_jobs", 3.5)
-    box.fault("jobs_listed_late", 2)
-    config = quick_config(box, poll_interval_seconds=0.3)
-    kill_when_registered(box, config)
-    box.clear_faults()
-    result = run(config, NEW)
-    assert_the_newest_wins(box, result)
-    assert "of an earlier run" in result.log
-
-
-def test_children_of_an_earlier_import_are_waited_for(box):
-    box.fault("slow_jobs", 1.5)
-    box.fault("child_jobs", 2)
-    kill_when_registered(box, quick_config(box))
-    box.clear_faults()
-    assert_the_newest_wins(box, run(quick_config(box), NEW))
-
-
 def test_a_file_of_an_earlier_run_is_deleted_so_that_a_late_call_finds_nothing(box):
-    box.fault("zombie_import", 3)
+    box.fault("zombie_import", 0, nth=1)
+    box.fault("zombie_held")
     kill_when_registered(box, quick_config(box))
     assert len(box.files()) == 1
+    result = run(quick_config(box), NEW)
     box.clear_faults()
-    assert_the_newest_wins(box, run(quick_config(box), NEW))
+    assert_the_newest_wins(box, result)
     assert len(box.jobs()) == 1
 
 

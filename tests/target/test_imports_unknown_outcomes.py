@@ -11,7 +11,9 @@ from tests.target.running import (
     import_calls,
     quick_config,
     run,
+    started,
     state,
+    wait_until,
 )
 
 ADA, BOB = "ada@example.com", "bob@example.com"
@@ -75,8 +77,17 @@ def test_a_server_error_on_registering_is_an_unknown_outcome(box, status):
 
 
 def test_a_call_that_arrives_after_all_finds_no_file(box):
-    box.fault("zombie_import", 0.6, path=REGISTER, once=True)
-    result = run(quick_config(box), MESSAGES)
+    box.fault("zombie_import", 0, path=REGISTER, once=True)
+    box.fault("zombie_held")
+    box.fault("job_never_ends")
+    with started(quick_config(box)) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        wait_until(lambda: len(import_calls(box)) == 2)
+        box.clear_faults("zombie_held")
+        wait_until(lambda: any(job["status"] == "Processing" for job in box.jobs()))
+        box.clear_faults()
+        result = running.result()
     assert_all_is_well(box, result)
     box.wait_idle()
     [name] = job_names(box)
