@@ -81,5 +81,9 @@ class StopSignal:
         try:
             self.check()
             yield
+        except Exception:
+            # A library may raise something of its own in place of what the handler raised, as DuckDB does.
+            self.check()
+            raise
         finally:
             self._may_raise = False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 
+import duckdb
 import pytest
 
 from singer_process.signals import StopSignal, Terminated
@@ -44,3 +46,11 @@ def test_a_signal_that_python_swallows_comes_again(stop, capsys):
     with pytest.raises(Terminated):
         wait()
     assert capsys.readouterr().err == ""
+
+
+def test_a_signal_that_a_library_turns_into_an_error_of_its_own_is_still_a_signal(stop):
+    database = duckdb.connect()
+    threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1)).start()
+    endless = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 1"
+    with pytest.raises(Terminated), stop.interruptible():
+        database.execute(endless).fetchall()
