@@ -504,6 +504,18 @@ def test_a_zombie_is_registered_later_unless_its_file_is_gone(box, is_there):
     assert (ADA in box.contacts()) == is_there
 
 
+def test_a_zombie_can_be_held_until_a_test_lets_it_go(box):
+    box.fault("zombie_import", 0, once=True)
+    box.fault("zombie_held")
+    put_file(box, "people.csv", PEOPLE)
+    with pytest.raises(requests.ConnectionError):
+        cordial(box, "POST", "/contactimports", call_of(box))
+    assert box.jobs() == []
+    box.clear_faults("zombie_held")
+    box.wait_idle()
+    assert [job["status"] for job in box.jobs()] == ["Done"]
+
+
 def test_an_import_is_done_by_child_jobs(box):
     box.fault("child_jobs", 3)
     text = file_of(["first_name"], *([f"person{number}@example.com", "x"] for number in range(10)))
