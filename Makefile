@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install plugins reset demo test lint clean
+.PHONY: help install plugins reset demo test bench lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -41,10 +41,13 @@ demo: reset ## a sync from an audience of made-up people, and the proof that the
 test: install ## all tests
 	$(BIN)/python -m pytest -n auto
 
+bench: install ## both plugins against others, side by side; about half an hour on two quiet cores
+	$(BIN)/python -m bench
+
 lint: install ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean: ## remove what make made
-	rm -rf $(VENV) .meltano .sandbox
+	rm -rf $(VENV) .meltano .sandbox .bench

@@ -1,21 +1,28 @@
-"""The difference of a large ledger and a large scan with 1 % changes, without HTTP: time and peak memory.
+"""The difference of a large ledger and a large scan with 1 % changes, without HTTP.
 
-`python bench/difference.py [MEMBERS]`; the input is made once, under .bench.
+`python -m bench.difference MEMBERS FOLDER` computes one; the input is made once, in the folder.
 """
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 import time
+import typing as t
 from pathlib import Path
 
 import duckdb
 
+from bench.runs import Contestant, measure
+from bench.table import Line, at_most
 from tap_lytics_audience.changes import BLOCKS, MAX_BLOCK_ROWS, Changes, Rules
 from tap_lytics_audience.ledger import Ledger
 
+if t.TYPE_CHECKING:
+    from bench.setting import Setting
+
+MOST_SECONDS = 20
+MOST_MEGABYTES = 1000
 FIELDS = ["city", "first_name"]
 CHANGED = 100
 """Every so many-th member left, entered or changed, in equal parts."""
@@ -55,11 +62,27 @@ def make(folder: Path, members: int) -> tuple[Path, Blocks]:
     return base, blocks
 
 
+def speed(setting: Setting) -> t.Iterator[Line]:
+    """How long the difference takes of ten times as many members as the other benchmarks have.
+
+    Args:
+        setting: How much to measure.
+
+    Yields:
+        Lines of the table.
+    """
+    members = setting.members * 10
+    make(setting.folder, members)
+    run = [sys.executable, "-m", "bench.difference", str(members), str(setting.folder)]
+    found = measure([Contestant("difference", run)], setting.rounds)["difference"]
+    what = f"difference of a ledger and a scan of {members:,} members, 1 % changed"
+    yield at_most(what, found.seconds, MOST_SECONDS, "s")
+    yield at_most("its memory", found.megabytes, MOST_MEGABYTES, "MB")
+
+
 def main() -> None:
-    """Measure, and print a line."""
-    members = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
-    cache = Path(".bench")
-    cache.mkdir(exist_ok=True)
+    """Compute one difference, and print a line."""
+    members, cache = int(sys.argv[1]), Path(sys.argv[2])
     base, blocks = make(cache, members)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         ledger = Ledger(f"{folder}/ledger", "bench", "audience", Path(folder))
@@ -82,10 +105,9 @@ def main() -> None:
         left = changes.count_candidates()
         ended = time.monotonic()
         changes.close()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{members:,} members: {sent:,} entered or changed, {left:,} may have left; ledger read in {loaded - begun:.1f} s, "
-        f"{ended - begun:.1f} s in all, {memory:,.0f} MB at most"
+        f"{ended - begun:.1f} s in all"
     )
 
 

@@ -7,7 +7,6 @@ and 1,000,000 by default). One scan of it is read over HTTP, the first of the ru
 slices, as the tap does; the 13 members are read again and again. The sandbox uses one core, so its pages a second of its own
 processor time are what it can give when readers have cores of their own.
 """
-# ruff: noqa: S603 - a script that starts our own sandbox and prints what it measured
 
 from __future__ import annotations
 

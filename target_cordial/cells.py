@@ -33,6 +33,8 @@ GEO_PARTS = frozenset(
 )
 """Cordial support: contact attributes, geo."""
 
+EMPTY: tuple[object, ...] = (None, "", [], {})
+"""No value: a cell cannot tell an empty text, list or object from none, and what Cordial makes of an empty cell is not known."""
 COORDINATES = {"loc.lat": decimal.Decimal(90), "loc.lon": decimal.Decimal(180)}
 _PLAIN_EXPONENT = 40
 """Numbers up to so many digits long are written without an exponent."""
@@ -126,10 +128,22 @@ def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], 
         return functools.partial(_number, attribute.min, attribute.max)
     if attribute.type == "date":
         return _date
-    longest = MAX_STRING_CHARACTERS if attribute.max is None else int(attribute.max)
+    longest = longest_text(attribute)
     if attribute.type == "array":
         return functools.partial(_array, attribute.max_items, longest)
     return functools.partial(_string, attribute.min, longest)
+
+
+def longest_text(attribute: Attribute) -> int:
+    """How long a text may be.
+
+    Args:
+        attribute: Of type string or array.
+
+    Returns:
+        The most characters of it, or of an item.
+    """
+    return MAX_STRING_CHARACTERS if attribute.max is None else int(attribute.max)
 
 
 def _string(shortest: decimal.Decimal | None, longest: int, value: object) -> str:

@@ -131,10 +131,37 @@ class Delivery:
         with self._changed:
             batch = self.outbox.enter(target_list, key, cells, position=self.records, now=time.monotonic())
         self.totals.enters += 1
-        self._due_at = min(self._due_at, batch.opened_at + self.settings.batch_wait_seconds)
-        full = self.outbox.full_batch(batch, self.settings.batch_size_rows)
-        if full is not None:
-            self._send(full)
+        self._look_at(batch)
+
+    def enter_all(
+        self, target_list: ContactList | None, keys: t.Sequence[str], rows: t.Sequence[Cells]
+    ) -> None:
+        """Send many contacts' rows, of as many records that follow each other and are not counted yet.
+
+        Args:
+            target_list: The list to join; None for the contacts alone.
+            keys: The contacts.
+            rows: Their rows.
+
+        Raises:
+            UserError: If an earlier import failed.
+        """
+        start = 0
+        while start < len(keys):
+            with self._changed:
+                end = start + self.outbox.room(target_list, self.settings.batch_size_rows)
+                batch = self.outbox.enter_all(
+                    target_list,
+                    keys[start:end],
+                    rows[start:end],
+                    position=self.records + 1,
+                    now=time.monotonic(),
+                )
+                entered = len(keys[start:end])
+                self.records += entered
+            self.totals.enters += entered
+            self._look_at(batch)
+            start += entered
 
     def exit(self, target_list: ContactList, key: str) -> None:
         """Hold a contact's exit until the input ends.
@@ -323,6 +350,13 @@ class Delivery:
         self.outbox.held_exits.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _look_at(self, batch: Batch) -> None:
+        """Send what is full, and know when the rest is due."""
+        self._due_at = min(self._due_at, batch.opened_at + self.settings.batch_wait_seconds)
+        full = self.outbox.full_batch(batch, self.settings.batch_size_rows)
+        if full is not None:
+            self._send(full)
+
     def _send(self, batch: Batch) -> None:
         path = self.folder / f"{secrets.token_hex(8)}.csv"
         self._write(path, self.header, batch.rows.values())
@@ -333,7 +367,7 @@ class Delivery:
     def _send_exits(self, target_list: ContactList) -> None:
         while keys := self.outbox.held_exits.take(target_list, self.settings.batch_size_rows):
             path = self.folder / f"{secrets.token_hex(8)}.csv"
-            self._write(path, self.header[:1], ([key] for key in keys))
+            self._write(path, self.header[:1], ((key,) for key in keys))
             with self._changed:
                 self._queue(self.outbox.close_exits(target_list, keys, path))
             self._wait_for_room()

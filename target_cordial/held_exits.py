@@ -56,6 +56,14 @@ class HeldExits:
         self._counts[target_list.id] += added
         self.position = position if self.position is None else min(self.position, position)
 
+    def holds(self, target_list: ContactList | None) -> bool:
+        """Whether contacts are to leave a list.
+
+        Args:
+            target_list: The list.
+        """
+        return target_list is not None and self._counts[target_list.id] > 0
+
     def discard(self, target_list: ContactList, key: str) -> int | None:
         """Forget an exit, because the contact came back.
 

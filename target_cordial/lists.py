@@ -82,6 +82,7 @@ class Lists:
         attributes: The account's attributes; a list cannot have the name of one.
         may_create: False makes lists up instead of creating them, for a plan; such a list has a negative id.
         interruptible: Makes a context in which waiting for Cordial may be broken off.
+        fields: The record fields in the template.
     """
 
     cordial: Cordial
@@ -89,13 +90,13 @@ class Lists:
     attributes: t.Mapping[str, Attribute]
     may_create: bool = True
     interruptible: t.Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-    _fields: list[str] = field(init=False)
+    fields: list[str] = field(init=False)
     _found: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
     _audiences: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """The template is parsed once."""
-        self._fields = template_fields(self.template)
+        self.fields = template_fields(self.template)
 
     def list_for(self, record: t.Mapping[str, t.Any]) -> ContactList:
         """The list of a record, created if need be.
@@ -110,15 +111,28 @@ class Lists:
             UnnamedListError: If the record lacks a field of the list's name.
             UserError: If there is no such list and there cannot be.
         """
-        values = tuple([_text(record, name) for name in self._fields])
+        values = tuple([_text(record, name) for name in self.fields])
         audience = record.get("audience_id")
         found = self._found.get((*values, audience) if isinstance(audience, str) else values)
         if found is None:
             with self.interruptible():
-                found = self._resolve(dict(zip(self._fields, values, strict=True)))
+                found = self._resolve(dict(zip(self.fields, values, strict=True)))
             self._claim(found, audience)
             self._found[(*values, audience) if isinstance(audience, str) else values] = found
         return found
+
+    def known(self, names: t.Sequence[object], audience: object) -> ContactList | None:
+        """The list of records that are like an earlier one.
+
+        Args:
+            names: Values of `fields`.
+            audience: Their `audience_id`.
+
+        Returns:
+            The list; None if `list_for` has not found it yet.
+        """
+        values = (*names, audience) if isinstance(audience, str) else tuple(names)
+        return self._found.get(t.cast("tuple[str, ...]", values))
 
     def size(self, target_list: ContactList) -> int:
         """How many contacts are on a list now.
@@ -140,7 +154,7 @@ class Lists:
         Raises:
             UserError: If neither.
         """
-        if self._fields:
+        if self.fields:
             return f"list {self.template}: named by each record"
         name = self.template if self.template.isdigit() else cordial_name(self.template)
         if self._find(name) is not None:

@@ -10,7 +10,7 @@ import typing as t
 from array import array
 from collections import deque
 
-from target_cordial.batch import Batch, Cells
+from target_cordial.batch import Batch, Cells, merged
 from target_cordial.order import ImportFile, ImportOrder
 
 if t.TYPE_CHECKING:
@@ -66,17 +66,60 @@ class Outbox:
             inherited = self.held_exits.discard(target_list, key)
             if inherited is not None:
                 position = min(position, inherited)
-        batch = self._batches.get(target_list)
-        if batch is None:
-            batch = self._batches[target_list] = Batch(target_list, now, position)
-        elif position < batch.position:
-            batch.position = position
+        batch = self._open(target_list, position, now)
         rows = len(batch.rows)
         batch.put(key, cells, self._null_marker)
         self._open_rows += len(batch.rows) - rows
         if len(self._batches) > 1:
             self._refresh_other_lists(batch, key, cells)
         return batch
+
+    def enter_all(
+        self,
+        target_list: ContactList | None,
+        keys: t.Sequence[str],
+        rows: t.Sequence[Cells],
+        *,
+        position: int,
+        now: float,
+    ) -> Batch:
+        """Put many contacts' rows into their list's open batch, as if one by one.
+
+        Args:
+            target_list: The list to join; None for the contacts alone.
+            keys: The contacts, at least one.
+            rows: Their rows.
+            position: That of the first record; the others follow.
+            now: The time, in seconds of any steady clock.
+
+        Returns:
+            The batch, for a look at its size.
+        """
+        batch = self._open(target_list, position, now)
+        contacts = set(keys)
+        if (
+            len(contacts) == len(keys)
+            and len(self._batches) == 1
+            and not self.held_exits.holds(target_list)
+            and batch.rows.keys().isdisjoint(contacts)
+        ):
+            # All are new, which is how a backfill goes.
+            batch.rows.update(zip(keys, rows, strict=True))
+            self._open_rows += len(keys)
+            return batch
+        for number, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            self.enter(target_list, key, row, position=position + number, now=now)
+        return batch
+
+    def room(self, target_list: ContactList | None, most_rows: int) -> int:
+        """How many rows of contacts that it does not hold yet a list's open batch takes.
+
+        Args:
+            target_list: The list.
+            most_rows: Rows of one import file.
+        """
+        batch = self._batches.get(target_list)
+        return most_rows if batch is None else most_rows - len(batch.rows)
 
     def exit(self, target_list: ContactList, key: str, *, position: int) -> None:
         """Hold a contact's exit, in place of an open row of the same list.
@@ -199,6 +242,14 @@ class Outbox:
         ]
         return min([*found, *self._holds], default=None)
 
+    def _open(self, target_list: ContactList | None, position: int, now: float) -> Batch:
+        batch = self._batches.get(target_list)
+        if batch is None:
+            batch = self._batches[target_list] = Batch(target_list, now, position)
+        elif position < batch.position:
+            batch.position = position
+        return batch
+
     def _close(
         self,
         target_list: ContactList | None,
@@ -217,4 +268,4 @@ class Outbox:
         """A contact's attributes are one for all lists: an older row must not bring old ones after newer ones."""
         for batch in self._batches.values():
             if batch is not changed and (row := batch.rows.get(key)) is not None:
-                Batch.refresh(row, cells, self._null_marker)
+                batch.rows[key] = merged(row, cells, self._null_marker)

@@ -17,6 +17,9 @@ if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+CHUNK_BYTES = 1 << 18
+
+
 class InputError(UserError, InvalidInputLine):
     """The input is not what a Singer tap writes; the sentence says which line, never what is in it."""
 
@@ -27,13 +30,17 @@ class MessageReader(GenericSingerReader[bytes]):
     Attributes:
         line: The number of the line at hand, from 1.
         interruptible: Makes a context in which waiting for input may be broken off.
+        take_chunk: Takes several lines at once and says how many of them were records, the others being states; None if it
+            would rather have none of them. Unset, or with that answer, lines go one by one.
     """
 
     interruptible: t.Callable[[], AbstractContextManager[None]]
+    take_chunk: t.Callable[[t.Sequence[bytes]], int | None] | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.line = 0
+        self._is_cut = False
         # Longer than a float can say: a Cordial number attribute gets the source's own digits.
         self._decoder = msgspec.json.Decoder(float_hook=decimal.Decimal)
 
@@ -60,19 +67,38 @@ class MessageReader(GenericSingerReader[bytes]):
             InputError: If a line is not a message.
         """
         counts = t.Counter[str]()
-        for line in self._lines(file_input or self.default_input):
-            self.line += 1
-            if not line.strip():
-                continue
-            message = self.deserialize_json(line)
-            kind = message.get("type") if isinstance(message, dict) else None
-            callback = callbacks.get(kind) if isinstance(kind, str) else None
-            if callback is None:
-                msg = f"Line {self.line} of the input is not a Singer message: check that the tap writes nothing else to its standard output."
-                raise InputError(msg)
-            callback(message)
-            counts[str(kind)] += 1
+        for chunk in self._chunks(file_input or self.default_input):
+            lines = chunk
+            while lines:
+                take_chunk = self.take_chunk
+                records = None if take_chunk is None else take_chunk(lines)
+                if records is not None:
+                    self.line += len(lines)
+                    counts.update({"RECORD": records, "STATE": len(lines) - records})
+                    break
+                taken = 0
+                # One by one, unless another quick way is found for the rest.
+                while taken < len(lines) and self.take_chunk in {None, take_chunk}:
+                    counts.update(self._take(lines[taken], callbacks))
+                    taken += 1
+                lines = lines[taken:]
         return counts
+
+    def _take(
+        self, line: bytes | str, callbacks: dict[str, t.Callable[[dict[str, t.Any]], None]]
+    ) -> tuple[str, ...]:
+        """Hand a message to the callback of its type, and tell the type; blank lines have none."""
+        self.line += 1
+        if not line.strip():
+            return ()
+        message = self.deserialize_json(line)
+        kind = message.get("type") if isinstance(message, dict) else None
+        callback = callbacks.get(kind) if isinstance(kind, str) else None
+        if callback is None:
+            msg = f"Line {self.line} of the input is not a Singer message: check that the tap writes nothing else to its standard output."
+            raise InputError(msg)
+        callback(message)
+        return (str(kind),)
 
     def deserialize_json(self, line: bytes | str) -> dict[str, t.Any]:
         """Decode a line.
@@ -89,8 +115,7 @@ class MessageReader(GenericSingerReader[bytes]):
         try:
             return self._decoded(line)
         except (ValueError, decimal.InvalidOperation, RecursionError) as error:
-            ends = line[-1:] in {b"\n", "\n"}
-            what = "is not valid JSON" if ends else "breaks off: the tap was probably stopped"
+            what = "is not valid JSON" if not self._is_cut else "breaks off: the tap was probably stopped"
             msg = f"Line {self.line} of the input {what}; what came before it is delivered. Look at the tap's log and run again."
             raise InputError(msg) from error
 
@@ -101,10 +126,25 @@ class MessageReader(GenericSingerReader[bytes]):
             # Taps in Python may write NaN, and half of a character: such a record is rejected, and the rest goes on.
             return t.cast("dict[str, t.Any]", json.loads(line, parse_float=decimal.Decimal))
 
-    def _lines(self, file: t.IO[bytes] | t.IO[str]) -> t.Iterator[bytes | str]:
+    def _chunks(self, file: t.IO[bytes] | t.IO[str]) -> t.Iterator[t.Sequence[t.Any]]:
+        """Lines as they come, without their ends: many when many are there, and none is waited for while one is there."""
+        read = getattr(getattr(file, "buffer", file), "read1", None)
+        if read is None:
+            # Text without bytes behind it.
+            yield from ([line] for line in file)
+            return
+        parts: list[bytes] = []
         while True:
             with self.interruptible():
-                line = file.readline()
-            if not line:
-                return
-            yield line
+                data = read(CHUNK_BYTES)
+            if not data:
+                break
+            before, end, after = data.rpartition(b"\n")
+            if not end:
+                parts.append(after)
+                continue
+            yield b"".join([*parts, before]).split(b"\n")
+            parts = [after]
+        if rest := b"".join(parts):
+            self._is_cut = True
+            yield [rest]

@@ -6,7 +6,8 @@ import typing as t
 from dataclasses import dataclass
 
 from singer_process.errors import UserError
-from target_cordial.cells import Attribute, CellError, cell_writer
+from target_cordial.bulk_cells import BulkColumn
+from target_cordial.cells import EMPTY, Attribute, CellError, cell_writer
 from target_cordial.mapping import RejectedError
 
 if t.TYPE_CHECKING:
@@ -14,8 +15,6 @@ if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
 
 _ABSENT: t.Final = object()
-_EMPTY: tuple[object, ...] = (None, "", [], {})
-"""No value: a cell cannot tell an empty text, list or object from none, and what Cordial makes of an empty cell is not known."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ class RowWriter:
     def __init__(self, columns: t.Sequence[Column], settings: Settings, null_marker: str) -> None:
         self.columns = columns
         self.header = [settings.identifier_column, *[column.header for column in columns]]
-        self._last: Cells = []
+        self._last: Cells = ()
         if settings.subscribe_status is not None:
             self.header.append(f"channels.{settings.channel}.subscribeStatus")
-            self._last = [settings.subscribe_status]
+            self._last = (settings.subscribe_status,)
         self._require_all = settings.require_all_fields
         # Only a contact that is created, or whose attribute is emptied, can end up without it.
         may_lack = settings.import_strategy == "upsert" or settings.null_values == "clear"
@@ -93,6 +92,33 @@ class RowWriter:
         self._readers = [(column, _reader(column.field)) for column in columns]
         self._absent = null_marker
         self._null = "" if settings.null_values == "clear" else null_marker
+
+    def bulk_columns(self) -> list[BulkColumn]:
+        """Writers of the same cells for many records at once.
+
+        Returns:
+            One a column.
+        """
+        return [
+            BulkColumn(
+                column,
+                None if self._require_all or column.attribute.key in self._required else self._null,
+                self._absent,
+            )
+            for column in self.columns
+        ]
+
+    def bulk_rows(self, keys: t.Sequence[str], columns: t.Sequence[t.Sequence[str]]) -> list[Cells]:
+        """The rows of enters whose cells are written.
+
+        Args:
+            keys: The contacts.
+            columns: Cells of each column.
+
+        Returns:
+            A row a contact.
+        """
+        return list(zip(keys, *columns, *([cell] * len(keys) for cell in self._last), strict=True))
 
     def cells(self, key: str, record: t.Mapping[str, t.Any]) -> Cells:
         """The row of an enter.
@@ -111,7 +137,7 @@ class RowWriter:
         filled: set[str] = set()
         for column, read in self._readers:
             value = read(record)
-            if value is _ABSENT or value in _EMPTY:
+            if value is _ABSENT or value in EMPTY:
                 if self._require_all:
                     reason = "no value"
                     raise RejectedError(reason, column.field)
@@ -131,7 +157,7 @@ class RowWriter:
             if column.attribute.key in self._required and column.attribute.key not in filled:
                 reason = f"no value for the required attribute {column.attribute.key}"
                 raise RejectedError(reason, column.field)
-        return cells + self._last
+        return (*cells, *self._last)
 
 
 def _reader(field: str) -> t.Callable[[t.Mapping[str, t.Any]], object]:

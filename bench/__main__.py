@@ -1,0 +1,58 @@
+"""`python -m bench [NAME ...]`: everything is measured side by side, in one run, and the table printed."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import typing as t
+from pathlib import Path
+
+from bench import difference, pipeline, tap, target
+from bench.peers import Peers
+from bench.setting import Setting
+from bench.table import markdown
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.table import Line
+
+BENCHMARKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
+    "target": target.speed,
+    "target-memory": target.memory,
+    "tap": tap.speed,
+    "tap-workers": tap.workers,
+    "pipeline": pipeline.speed,
+    "difference": difference.speed,
+}
+
+
+def main() -> None:
+    """Measure what is named, or everything."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
+    )
+    parser.add_argument("--members", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    folder = Path(".bench").absolute()
+    folder.mkdir(exist_ok=True)
+    peers = Peers(folder / "peers")
+    lines: list[Line] = []
+    for name in arguments.names or BENCHMARKS:
+        print(f"{name}:", file=sys.stderr)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            setting = Setting(folder, Path(scratch), arguments.members, arguments.rounds, peers)
+            lines += BENCHMARKS[name](setting)
+    print(f"Python {platform.python_version()}, medians of {arguments.rounds} rounds in alternation:\n")
+    print(markdown(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What all benchmarks have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+if t.TYPE_CHECKING:
+    from bench.peers import Peers
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How much to measure, and where.
+
+    Attributes:
+        folder: For inputs and environments, which are kept.
+        scratch: For everything else.
+        members: Of an audience.
+        rounds: How often each is run.
+        peers: What others do the same work with.
+    """
+
+    folder: Path
+    scratch: Path
+    members: int
+    rounds: int
+    peers: Peers
+
+    def config(self, name: str, values: dict[str, t.Any]) -> str:
+        """A configuration file.
+
+        Args:
+            name: Of the file.
+            values: What is in it.
+
+        Returns:
+            Its path.
+        """
+        path = self.scratch / f"{name}.json"
+        path.write_text(json.dumps(values), encoding="utf-8")
+        return str(path)
+
+
+def plugin(name: str, *arguments: str) -> list[str]:
+    """The command of a plugin of this project.
+
+    Args:
+        name: The plugin.
+        *arguments: Its arguments.
+    """
+    return [str(BIN / name), *arguments]
