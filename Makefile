@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install plugins reset demo test lint clean
+.PHONY: help install plugins reset demo test test-pythons dist lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -41,10 +41,16 @@ demo: reset ## a sync from an audience of made-up people, and the proof that the
 test: install ## all tests
 	$(BIN)/python -m pytest -n auto
 
+test-pythons: install ## all tests, on each Python from 3.10 to 3.13 that is here
+	$(BIN)/nox
+
+dist: install ## wheel and source distribution, in dist
+	$(BIN)/uv build --quiet --out-dir dist
+
 lint: install ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean: ## remove what make made
-	rm -rf $(VENV) .meltano .sandbox
+	rm -rf $(VENV) .meltano .sandbox .nox dist
