@@ -36,7 +36,8 @@ _UNKNOWN_TO_MELTANO = {"validate-records"}
 """Capabilities that the SDK reports and Meltano's schema of a project refuses."""
 _KINDS = {
     "integer": "integer",
-    "number": "decimal",
+    # Not decimal: Meltano cannot hand on a decimal that comes from an environment variable.
+    "number": "string",
     "boolean": "boolean",
     "object": "object",
     "array": "array",

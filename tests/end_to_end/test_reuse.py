@@ -57,7 +57,7 @@ def plugin(name, config, folder, given=b"", state=None):
         (folder / "state.json").write_bytes(state)
         arguments += ["--state", folder / "state.json"]
     ended = subprocess.run(
-        [BIN / name, *arguments], input=given, capture_output=True, check=False, timeout=120
+        [BIN / name, *arguments], input=given, capture_output=True, check=False, timeout=300
     )
     assert ended.returncode == 0, ended.stderr.decode()
     return ended.stdout
@@ -256,7 +256,7 @@ def test_two_audiences_with_different_mappings_are_two_pairs_of_inherited_plugin
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=600,
         )
         assert ended.returncode == 0, ended.stderr
 
