@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install plugins reset demo test bench lint clean
+.PHONY: help install plugins reset demo test test-pythons bench dist lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -44,10 +44,16 @@ test: install ## all tests
 bench: install ## both plugins against others, side by side; about half an hour on two quiet cores
 	$(BIN)/python -m bench
 
+test-pythons: install ## all tests, on each Python from 3.10 to 3.13 that is here
+	$(BIN)/nox
+
+dist: install ## wheel and source distribution, in dist
+	$(BIN)/uv build --quiet --out-dir dist
+
 lint: install ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean: ## remove what make made
-	rm -rf $(VENV) .meltano .sandbox .bench
+	rm -rf $(VENV) .meltano .sandbox .bench .nox dist

@@ -32,9 +32,12 @@ PLUGINS = {
         "required": [["api_key", "storage_url"]],
     },
 }
+_UNKNOWN_TO_MELTANO = {"validate-records"}
+"""Capabilities that the SDK reports and Meltano's schema of a project refuses."""
 _KINDS = {
     "integer": "integer",
-    "number": "decimal",
+    # Not decimal: Meltano cannot hand on a decimal that comes from an environment variable.
+    "number": "string",
     "boolean": "boolean",
     "object": "object",
     "array": "array",
@@ -67,6 +70,18 @@ def settings_of(said: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return [_setting(name, rule) for name, rule in said["settings"]["properties"].items()]
 
 
+def capabilities_of(said: dict[str, t.Any]) -> list[str]:
+    """A plugin's capabilities as Meltano wants them.
+
+    Args:
+        said: What the plugin says of itself.
+
+    Returns:
+        Those that Meltano knows, sorted.
+    """
+    return sorted(set(said["capabilities"]) - _UNKNOWN_TO_MELTANO)
+
+
 def definition(plugin: str) -> dict[str, t.Any]:
     """A plugin's definition as MeltanoHub keeps it.
 
@@ -85,7 +100,7 @@ def definition(plugin: str) -> dict[str, t.Any]:
         "description": said["description"],
         "pip_url": "lytics-to-cordial[sftp]",
         "executable": plugin,
-        "capabilities": sorted(said["capabilities"]),
+        "capabilities": capabilities_of(said),
         "keywords": own["keywords"],
         "maintenance_status": "active",
         "settings_group_validation": own["required"],

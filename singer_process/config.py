@@ -112,6 +112,27 @@ def with_blanks_unset(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
+def with_numbers_read(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Read numbers that came as text: Meltano hands on those of environment variables so.
+
+    Args:
+        config: Setting by name.
+        schema: The settings' JSON schema.
+
+    Returns:
+        The same; text that is no number stays text, for `config_errors` to find.
+    """
+    numeric = {
+        name
+        for name, rule in schema["properties"].items()
+        if {"number", "integer"} & set(_as_list(rule.get("type")))
+    }
+    return {
+        name: _from_text(value.strip(), set()) if name in numeric and isinstance(value, str) else value
+        for name, value in config.items()
+    }
+
+
 def given_values(config: t.Mapping[str, t.Any], names: t.Container[str]) -> dict[str, t.Any]:
     """The settings that are set, with numbers as Python's own.
 

@@ -14,6 +14,7 @@ from singer_process.config import (
     config_from_files,
     unknown_settings,
     with_blanks_unset,
+    with_numbers_read,
 )
 from singer_process.errors import UserError
 
@@ -26,7 +27,7 @@ class ConfiguredPlugin(PluginBase):
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         self.append_builtin_config(self.config_jsonschema)
-        self._config = with_blanks_unset(self._config)
+        self._config = with_numbers_read(with_blanks_unset(self._config), self.config_jsonschema)
         for name in unknown_settings(self._config, self.config_jsonschema):
             self.logger.warning("There is no setting %s: it is passed over.", name)
         errors = config_errors(self._config, self.config_jsonschema, self._environment_prefix)

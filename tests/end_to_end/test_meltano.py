@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
-from hub.definitions import PLUGINS, about, as_yaml, definition, settings_of, settings_page
+from hub.definitions import (
+    PLUGINS,
+    about,
+    as_yaml,
+    capabilities_of,
+    definition,
+    settings_of,
+    settings_page,
+)
 from sandbox import AudienceSpec
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 GROUPS = {"tap-lytics-audience": "extractors", "target-cordial": "loaders"}
+
+
+def misfits(project):
+    """What Meltano's schema of a project has against one."""
+    text = (resources.files("meltano") / "schemas" / "meltano.schema.json").read_text(encoding="utf-8")
+    return [
+        f"{error.json_path}: {error.message}"
+        for error in Draft202012Validator(json.loads(text)).iter_errors(project)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +48,20 @@ def project():
 def test_meltano_declares_exactly_the_settings_that_the_plugin_has(project, plugin):
     declared = project["plugins"][GROUPS[plugin]][0]
     assert declared["settings"] == settings_of(about(plugin))
-    assert sorted(declared["capabilities"]) == sorted(about(plugin)["capabilities"])
+    assert declared["capabilities"] == capabilities_of(about(plugin))
+
+
+def test_the_project_fits_meltanos_own_schema(project):
+    assert misfits(project) == []
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_hub_definition_fits_meltanos_own_schema(plugin):
+    told = definition(plugin)
+    assert told.pop("maintenance_status") in {"active", "beta", "development", "inactive", "unknown"}
+    assert all(isinstance(word, str) for word in told.pop("keywords"))
+    assert {"name", "namespace", "variant", "label"} < set(told), "MeltanoHub wants these of every plugin"
+    assert misfits({"plugins": {GROUPS[plugin]: [told]}}) == []
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
@@ -83,7 +116,7 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     below = tmp_path / "some" / "folder"
     below.mkdir(parents=True)
 
-    def meltano():
+    def meltano(**variables):
         return subprocess.run(
             [BIN / "meltano", "run", "tap-lytics-audience", "target-cordial"],
             cwd=below,
@@ -91,11 +124,12 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
                 **os.environ,
                 "PATH": f"{BIN}:{os.environ['PATH']}",
                 "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+                **variables,
             },
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     first = meltano()
@@ -106,7 +140,8 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     )
     box.clear_requests()
     box.world.advance("vip_customers", enter=1, leave=1)
-    second = meltano()
+    # As the messages about limits say: a variable for one run.
+    second = meltano(TARGET_CORDIAL_MAX_REMOVAL_PERCENT="100", TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT="99.5")
     assert second.returncode == 0, second.stderr
     assert box.verify("vip_customers", "Lytics_VIP_Customers").ok
     imports = [request for request in box.requests if request.path.endswith("/contactimports")]
@@ -146,3 +181,4 @@ def test_the_definitions_can_be_added_to_another_project(tmp_path):
         assert added.returncode == 0, added.stderr
         project = yaml.safe_load((tmp_path / "other" / "meltano.yml").read_text(encoding="utf-8"))
         assert project["plugins"][group][0]["settings"] == settings_of(about(plugin))
+    assert misfits(project) == []

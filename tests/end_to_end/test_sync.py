@@ -75,13 +75,3 @@ def test_a_full_refresh_sends_everybody_and_keeps_the_list_right(make_box, tmp_p
     assert run.is_clean, run.log
     assert run.changes.count("exit") == 3
     assert box.verify("vip_customers", LIST).ok
-
-
-def test_a_field_that_is_mapped_but_does_not_exist_in_lytics_is_one_clear_sentence(make_box, tmp_path):
-    box = make_box()
-    run = Pipeline(box, tmp_path, target={"field_mapping": {"shoe_size": "first_name"}}).run()
-    assert run.target_code == 1
-    assert "has no field 'shoe_size': select it in the tap, or correct field_mapping" in run.log
-    assert "Traceback" not in run.log
-    assert not any(state["bookmarks"]["audience_members"]["audiences"] for state in run.states)
-    assert box.contacts() == {}

@@ -61,6 +61,11 @@ def test_a_file_that_is_not_there_is_one_sentence(box):
     assert "Traceback" not in ended.log
 
 
+def test_numbers_may_come_as_text(box):
+    ended = run_process(box.tap_config(page_size=" 5 ", max_exit_percent="12.5"))
+    assert ended.code == 0, ended.log
+
+
 def test_a_value_of_the_wrong_type_is_told_without_the_value(box):
     ended = run_process(box.tap_config(page_size="canary"))
     assert ended.code == 1
