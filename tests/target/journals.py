@@ -67,7 +67,9 @@ def runs(
                         "rejected": 0,
                         "seconds": seconds,
                     }
-        rejects = {"email: the identifier is not an e-mail address": luck.randint(1, 6)} if index % 3 == 0 else {}
+        rejects = (
+            {"email: the identifier is not an e-mail address": luck.randint(1, 6)} if index % 3 == 0 else {}
+        )
         if index % 10 == 4:
             rejects["age: not a number"] = luck.randint(1, 3)
         yield {
