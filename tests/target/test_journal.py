@@ -1,6 +1,8 @@
 """The journal: no line of it is lost, wherever it is kept, and it never fails a run."""
 
 import json
+import re
+from pathlib import Path
 
 import boto3
 import fsspec
@@ -89,3 +91,20 @@ def test_the_journal_is_for_its_owner_alone(box, tmp_path):
     )
     assert path.stat().st_mode & 0o777 == 0o600
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["import", "run"]
+
+
+def test_the_documentation_names_every_field_of_a_line(box, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    assert (
+        run(quick_config(box, journal_url=str(path)), [AUDIENCE_SCHEMA, enter("ada@example.com")]).code == 0
+    )
+    documented = set(
+        re.findall(
+            r"`(\w+)`", Path(__file__).parents[2].joinpath("docs/report.md").read_text(encoding="utf-8")
+        )
+    )
+    for text in path.read_text().splitlines():
+        line = json.loads(text)
+        assert documented >= set(line)
+        for counts in line.get("lists", {}).values():
+            assert documented >= set(counts)
