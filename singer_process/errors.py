@@ -21,3 +21,15 @@ def described(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
     return f"Unexpected {type(error).__name__} ({place}): this is a fault of the program, please report it."
+
+
+def told(error: BaseException) -> str:
+    """An error in one sentence that may be shown and kept.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Its own sentence if it is made for that, else `described`.
+    """
+    return str(error) if isinstance(error, UserError) else described(error)

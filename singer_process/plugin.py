@@ -30,7 +30,7 @@ class ConfiguredPlugin(PluginBase):
         self._config = with_numbers_read(with_blanks_unset(self._config), self.config_jsonschema)
         for name in unknown_settings(self._config, self.config_jsonschema):
             self.logger.warning("There is no setting %s: it is passed over.", name)
-        errors = config_errors(self._config, self.config_jsonschema, self._environment_prefix)
+        errors = config_errors(self._config, self.config_jsonschema, self._environment_prefix())
         if errors and raise_errors:
             raise UserError(" ".join(errors))
         return errors
@@ -39,11 +39,35 @@ class ConfiguredPlugin(PluginBase):
     def _env_var_config(self) -> dict[str, t.Any]:
         # The SDK's own takes a blank for a value, and knows no fractions.
         self.append_builtin_config(self.config_jsonschema)
-        return config_from_environment(self.config_jsonschema, self._environment_prefix, os.environ)
+        return config_from_environment(self.config_jsonschema, self._environment_prefix(), os.environ)
 
-    @property
-    def _environment_prefix(self) -> str:
-        return self.name.upper().replace("-", "_") + "_"
+    @classmethod
+    def setting(cls, name: str, given: _ConfigInput | None) -> t.Any:
+        """One setting, for what needs no other.
+
+        Args:
+            name: The setting.
+            given: The command line's configuration.
+
+        Returns:
+            Its value; None if it is not set.
+
+        Raises:
+            UserError: If the value is not of the setting's type.
+        """
+        schema = {"properties": {name: cls.config_jsonschema["properties"][name]}}
+        config = dict(given.config) if given else {}
+        if given and given.parse_env:
+            config |= config_from_environment(schema, cls._environment_prefix(), os.environ)
+        config = with_blanks_unset(config)
+        errors = config_errors(config, schema, cls._environment_prefix())
+        if errors:
+            raise UserError(" ".join(errors))
+        return config.get(name)
+
+    @classmethod
+    def _environment_prefix(cls) -> str:
+        return cls.name.upper().replace("-", "_") + "_"
 
     @classmethod
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003

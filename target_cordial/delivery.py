@@ -11,14 +11,15 @@ import threading
 import time
 import typing as t
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import msgspec
 
 from singer_process.errors import UserError, described
 from target_cordial.batch import write_csv
 from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
-from target_cordial.journal import timestamp
+from target_cordial.journal import NO_LIST, timestamp
+from target_cordial.lists import Sizes
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,6 @@ ALWAYS_PASS = 100
 """So many exits or rejects pass whatever the percentage: a small list moves by much."""
 HOPELESS_REJECTS = 10_000
 """With so many rejects, too many for what was read so far, the end of the input is not waited for."""
-NO_LIST = "(contacts alone)"
 
 logger = logging.getLogger("target-cordial")
 
@@ -289,12 +289,16 @@ class Delivery:
         with self._changed, self.signal.interruptible():
             self._changed.wait_for(lambda: not self.outbox.order.under_way)
 
-    def summarize(self, outcome: str, started: str) -> None:
+    def summarize(
+        self, outcome: str, started: str, sizes: t.Mapping[str, Sizes], failure: str | None = None
+    ) -> None:
         """Say in log and journal what the run did, or would do.
 
         Args:
             outcome: How it ended.
             started: When it started.
+            sizes: How many contacts are on each list, by its name.
+            failure: Why it failed, in one sentence.
         """
         totals = self.totals
         plan = "Plan: " if self.settings.plan_only else ""
@@ -322,7 +326,11 @@ class Delivery:
             ended=timestamp(),
             outcome=f"plan {outcome}" if self.settings.plan_only else outcome,
             records=self.records,
-            lists=by_list,
+            failure=failure,
+            lists={
+                name: by_list.get(name, {}) | asdict(sizes.get(name, Sizes()))
+                for name in {**by_list, **sizes}
+            },
             imports=totals.imports,
             rejects=dict(totals.reject_reasons),
             rejected_by_cordial=totals.rejected,

@@ -39,9 +39,11 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
     for name in left:
         # First of all: a call that is still on its way then finds nothing to import.
         importer.storage.delete(name)
-    started = {name.split(".")[0]: _started_at(name.removeprefix(prefix)) for name in left}
+    started = {name.split(".")[0]: time_of_run(name.removeprefix(prefix)) for name in left}
     unlisted = {name for name, time in started.items() if time is not None}
-    since = min((time for time in started.values() if time is not None), default=importer.run_started_at)
+    since = min(
+        (time - _CLOCK_SKEW for time in started.values() if time is not None), default=importer.run_started_at
+    )
     looks_left = LOOKUPS if unlisted else 1
     while looks_left:
         looks_left -= 1
@@ -83,9 +85,15 @@ def _import_name(job: Job, cordial: Cordial) -> str:
     return str(job.import_name)
 
 
-def _started_at(name: str) -> dt.datetime | None:
-    """When a run started, by a name of its files; None if it is another file's."""
+def time_of_run(name: str) -> dt.datetime | None:
+    """When a run started, by its name.
+
+    Args:
+        name: The run's name, or that of a file of it.
+
+    Returns:
+        The time by the run's own clock; None if it is no run's name.
+    """
     with contextlib.suppress(ValueError):
-        started = dt.datetime.strptime(f"{name[:_RUN_TIME_CHARACTERS]}+0000", f"{RUN_TIME_FORMAT}%z")
-        return started - _CLOCK_SKEW
+        return dt.datetime.strptime(f"{name[:_RUN_TIME_CHARACTERS]}+0000", f"{RUN_TIME_FORMAT}%z")
     return None

@@ -13,6 +13,11 @@ import fsspec
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
+NO_LIST = "(contacts alone)"
+"""In place of a list's name, where contacts go on none."""
+_CAN_APPEND = frozenset({"sftp", "ssh", "s3", "s3a"})
+"""Elsewhere nobody promises it: Google's file system takes `ab` for `wb`, and would leave the last line alone."""
+
 logger = logging.getLogger("target-cordial")
 
 
@@ -58,10 +63,20 @@ def timestamp() -> str:
 def _append(url: str, line: bytes) -> None:
     files, path = fsspec.url_to_fs(url)
     if not isinstance(files, LocalFileSystem):
-        with files.open(path, "ab") as file:
-            file.write(line)
+        _append_remote(files, path, line)
         return
     Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with open(descriptor, "ab") as file:  # noqa: PTH123 - Path has no open by descriptor
         file.write(line)
+
+
+def _append_remote(files: t.Any, path: str, line: bytes) -> None:
+    protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+    if protocols & _CAN_APPEND:
+        with files.open(path, "ab") as file:
+            file.write(line)
+        return
+    files.invalidate_cache()
+    before = files.cat_file(path) if files.exists(path) else b""
+    files.pipe_file(path, before + line)

@@ -396,6 +396,25 @@ class Settings:
         return self.identifier_column.split(".")[1]
 
 
+def journal_url(given: str | None) -> str:
+    """The journal's URL, for what reads it without a run.
+
+    Args:
+        given: The setting journal_url.
+
+    Returns:
+        The URL.
+
+    Raises:
+        UserError: If it is not set or holds a password.
+    """
+    if given is None:
+        msg = "The setting journal_url is missing: set it to the file in which runs keep their journal, in meltano.yml or as TARGET_CORDIAL_JOURNAL_URL."
+        raise UserError(msg)
+    _refuse_password("journal_url", given)
+    return given
+
+
 _SECRETS_IN_URLS = {
     "api_url": "set api_key",
     "storage_url": "set storage_password",
@@ -412,10 +431,8 @@ _SECRETS_IN_OBJECTS = {
 
 def _refuse_secrets_in_clear(settings: Settings) -> None:
     """URLs are named in messages, and whoever shows the configuration shows objects as they are."""
-    for name, cure in _SECRETS_IN_URLS.items():
-        if _holds_password(getattr(settings, name)):
-            msg = f"The setting {name} holds a password: take it out and {cure} (an @ in a folder's name is written %40)."
-            raise UserError(msg)
+    for name in _SECRETS_IN_URLS:
+        _refuse_password(name, getattr(settings, name))
     if _holds_password(settings.import_source.get("url")):
         msg = "The setting import_source.url holds a password: take it out and set import_username and import_password."
         raise UserError(msg)
@@ -423,6 +440,12 @@ def _refuse_secrets_in_clear(settings: Settings) -> None:
         if key in getattr(settings, name):
             msg = f"The setting {name} holds {key}, and is shown in clear: take it out and set {cure}."
             raise UserError(msg)
+
+
+def _refuse_password(name: str, url: str | None) -> None:
+    if _holds_password(url):
+        msg = f"The setting {name} holds a password: take it out and {_SECRETS_IN_URLS[name]} (an @ in a folder's name is written %40)."
+        raise UserError(msg)
 
 
 def _holds_password(url: object) -> bool:

@@ -26,7 +26,7 @@ from singer_sdk.exceptions import (
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 
-from singer_process.errors import UserError, described
+from singer_process.errors import UserError, told
 from singer_process.plugin import ConfiguredPlugin
 from singer_process.signals import StopSignal, Terminated
 from singer_process.workspace import open_workspace
@@ -43,8 +43,9 @@ from target_cordial.mapping import DELETED_FIELD
 from target_cordial.outbox import Outbox
 from target_cordial.reader import InputError, MessageReader
 from target_cordial.rejects import Rejects
+from target_cordial.report.page import write_report
 from target_cordial.rows import RowWriter
-from target_cordial.settings import CONFIG_JSONSCHEMA, Settings
+from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
 from target_cordial.storage import Storage
 
@@ -320,6 +321,8 @@ class TargetCordial(ConfiguredPlugin, Target):
             self.delivery.finish_rejects()
             if self._run.lists is not None:
                 self.delivery.finish_exits(self._run.lists.size)
+                if not self.settings.plan_only:
+                    self._run.lists.measure()
         for sink in self._sinks_active.values():
             sink.clean_up()
         if self._skipped and not any(self._routes.values()):
@@ -347,6 +350,7 @@ class TargetCordial(ConfiguredPlugin, Target):
     def _ending_well(self) -> t.Iterator[None]:
         """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind."""
         outcome = "failed"
+        failure: str | None = None
         try:
             with self._delivering():
                 yield
@@ -358,9 +362,13 @@ class TargetCordial(ConfiguredPlugin, Target):
             )
             self.delivery.stop(SIGNAL_WAIT_SECONDS)
             raise
+        except Exception as error:
+            failure = told(error)
+            raise
         finally:
             self.close()
-            self.delivery.summarize(outcome, self._started)
+            sizes = self._run.lists.sizes if self._run is not None and self._run.lists is not None else {}
+            self.delivery.summarize(outcome, self._started, sizes, failure)
 
     @contextlib.contextmanager
     def _delivering(self) -> t.Iterator[None]:
@@ -384,6 +392,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         cls,
         *,
         check: bool = False,
+        report: str | None = None,
         about: bool = False,
         about_format: str | None = None,
         config: _ConfigInput | None = None,
@@ -393,12 +402,16 @@ class TargetCordial(ConfiguredPlugin, Target):
 
         Args:
             check: Try everything that a run needs, then end.
+            report: Write a page of the journal's runs to this file, then end.
             about: Print what the plugin is and its settings, then end.
             about_format: Format of that.
             config: The configuration.
             file_input: Input to read instead of standard input.
         """
         super(BaseSingerReader, cls).invoke(about=about, about_format=about_format)
+        if report is not None:
+            click.echo(write_report(journal_url(cls.setting("journal_url", config)), report))
+            return
         target = cls(
             config=config.config if config else None,
             parse_env_config=bool(config and config.parse_env),
@@ -411,17 +424,22 @@ class TargetCordial(ConfiguredPlugin, Target):
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """The command line: the SDK's, and `--check`.
+        """The command line: the SDK's, `--check` and `--report`.
 
         Returns:
             The command.
         """
         command = super().get_singer_command()
-        command.params.append(
+        command.params += [
             click.Option(
                 ["--check"], is_flag=True, help="Try everything that a run needs, and change nothing."
-            )
-        )
+            ),
+            click.Option(
+                ["--report"],
+                metavar="FILE",
+                help="Write a page of the runs in journal_url; needs no other setting.",
+            ),
+        ]
         return command
 
 
@@ -434,11 +452,8 @@ def main() -> None:
         TargetCordial.cli()
     except Terminated as signal:
         code = 128 + signal.number
-    except UserError as error:
-        logger.critical("%s", error)
-        code = 1
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        logger.critical("%s", described(error))
+        logger.critical("%s", told(error))
         code = 1
     else:
         code = 0

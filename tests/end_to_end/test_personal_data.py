@@ -1,12 +1,15 @@
-"""A canary's address, name and the secrets appear in no log line, state or error message, also when things fail."""
+"""A canary's address, name and the secrets appear in no log line, state, journal or error message, also when things fail."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
 
 from sandbox import AudienceSpec
+from target_cordial.history import read_history
+from target_cordial.report.page import report
 from tests.end_to_end.pipeline import Pipeline
 
 CANARY = {
@@ -38,7 +41,10 @@ def test_personal_data_and_secrets_stay_out_of_logs_and_states(make_box, tmp_pat
     monkeypatch.setenv("TAP_LYTICS_AUDIENCE_LOGLEVEL", "DEBUG")
     monkeypatch.setenv("TARGET_CORDIAL_LOGLEVEL", "DEBUG")
     box = make_box([AudienceSpec("VIP Customers", 20)])
-    pipeline = Pipeline(box, tmp_path, tap={"request_timeout_seconds": 5})
+    journal = tmp_path / "journal.jsonl"
+    pipeline = Pipeline(
+        box, tmp_path, tap={"request_timeout_seconds": 5}, target={"journal_url": str(journal)}
+    )
     if leaves:
         canary = box.world.enter("vip_customers", CANARY)
         assert pipeline.run().is_clean
@@ -57,7 +63,10 @@ def test_personal_data_and_secrets_stay_out_of_logs_and_states(make_box, tmp_pat
         box.fault(name, value, path=path)
     run = pipeline.run()
     assert len(run.log) > 1000
-    said = (run.log + json.dumps(run.states)).lower()
+    history = read_history(str(journal))
+    assert len(history.runs) == (2 if leaves else 1)
+    page = report(history, dt.datetime.now(dt.timezone.utc))
+    said = (run.log + json.dumps(run.states) + journal.read_text(encoding="utf-8") + page).lower()
     for needle in (*NEEDLES, box.api_token, box.api_key, box.storage_password):
         assert needle.lower() not in said, f"{needle} in: " + next(
             line for line in said.splitlines() if needle.lower() in line

@@ -1,0 +1,110 @@
+"""The journal: no line of it is lost, wherever it is kept, and it never fails a run."""
+
+import json
+import re
+from pathlib import Path
+
+import boto3
+import fsspec
+import pytest
+import requests
+from gcp_storage_emulator.server import create_server
+from moto.server import ThreadedMotoServer
+
+from target_cordial.history import read_history
+from target_cordial.journal import Journal
+from tests.target.running import AUDIENCE_SCHEMA, enter, quick_config, run, state
+
+LINE = {"kind": "enter", "rows": 1, "seconds": 0.5, "list_name": "one"}
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="journals")
+    yield "s3://journals/prod/runs.jsonl"
+    server.stop()
+
+
+@pytest.fixture
+def gs(monkeypatch):
+    server = create_server("127.0.0.1", 0, in_memory=True)
+    server.start()
+    url = f"http://127.0.0.1:{server._api._httpd.server_address[1]}"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
+    requests.post(
+        f"{url}/storage/v1/b?project=test", json={"name": "journals"}, timeout=10
+    ).raise_for_status()
+    yield "gs://journals/prod/runs.jsonl"
+    server.stop()
+
+
+@pytest.fixture
+def memory():
+    yield "memory://journals/runs.jsonl"
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def local(tmp_path):
+    return str(tmp_path / "new folder" / "runs.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["local", "memory", "s3", "gs"])
+def test_each_line_is_added_to_those_before_it(request, kind):
+    url = request.getfixturevalue(kind)
+    for name in ("20260102040000aaaa", "20260103040000bbbb"):
+        journal = Journal(url, name)
+        for _ in range(3):
+            journal.add("import", **LINE)
+    history = read_history(url)
+    assert [(one.name, one.imports, one.enters) for one in history.runs] == [
+        ("20260102040000aaaa", 3, 3),
+        ("20260103040000bbbb", 3, 3),
+    ]
+    assert history.unreadable == 0
+
+
+def test_a_journal_that_cannot_be_written_is_a_warning_and_no_more(box, tmp_path):
+    (tmp_path / "file").write_text("a file where the folder should be")
+    config = quick_config(box, journal_url=str(tmp_path / "file" / "runs.jsonl"))
+    result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), state({"at": 1})])
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 1}]
+    assert result.log.count("The journal cannot be written (") == 1
+
+
+def test_the_journal_is_for_its_owner_alone(box, tmp_path):
+    path = tmp_path / "journal" / "runs.jsonl"
+    assert (
+        run(quick_config(box, journal_url=str(path)), [AUDIENCE_SCHEMA, enter("ada@example.com")]).code == 0
+    )
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["import", "run"]
+
+
+def test_the_documentation_names_every_field_of_a_line(box, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    assert (
+        run(quick_config(box, journal_url=str(path)), [AUDIENCE_SCHEMA, enter("ada@example.com")]).code == 0
+    )
+    documented = set(
+        re.findall(
+            r"`(\w+)`", Path(__file__).parents[2].joinpath("docs/report.md").read_text(encoding="utf-8")
+        )
+    )
+    for text in path.read_text().splitlines():
+        line = json.loads(text)
+        assert documented >= set(line)
+        for counts in line.get("lists", {}).values():
+            assert documented >= set(counts)
