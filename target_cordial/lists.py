@@ -73,6 +73,19 @@ def cordial_name(raw: str) -> str:
 
 
 @dataclass
+class Sizes:
+    """How many contacts are on a list; None where nobody asked, or Cordial does not say.
+
+    Attributes:
+        size_before: When the run first met it.
+        size_after: When the run was done with it.
+    """
+
+    size_before: int | None = None
+    size_after: int | None = None
+
+
+@dataclass
 class Lists:
     """Finds the list of each record.
 
@@ -82,6 +95,7 @@ class Lists:
         attributes: The account's attributes; a list cannot have the name of one.
         may_create: False makes lists up instead of creating them, for a plan; such a list has a negative id.
         interruptible: Makes a context in which waiting for Cordial may be broken off.
+        sizes: Of each list that the run met, by its name.
     """
 
     cordial: Cordial
@@ -89,6 +103,7 @@ class Lists:
     attributes: t.Mapping[str, Attribute]
     may_create: bool = True
     interruptible: t.Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    sizes: dict[str, Sizes] = field(default_factory=dict)
     _fields: list[str] = field(init=False)
     _found: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
     _audiences: dict[int, str] = field(default_factory=dict)
@@ -116,6 +131,8 @@ class Lists:
         if found is None:
             with self.interruptible():
                 found = self._resolve(dict(zip(self._fields, values, strict=True)))
+                if found.name not in self.sizes:
+                    self.sizes[found.name] = Sizes(self._size_if_told(found))
             self._claim(found, audience)
             self._found[(*values, audience) if isinstance(audience, str) else values] = found
         return found
@@ -131,22 +148,39 @@ class Lists:
         """
         return 0 if target_list.id < 0 else self.cordial.list_size(target_list.id)
 
+    def measure(self) -> None:
+        """Note the size of each list after the run."""
+        with self.interruptible():
+            for target_list in set(self._found.values()):
+                sizes = self.sizes[target_list.name]
+                if sizes.size_before is not None:
+                    sizes.size_after = self._size_if_told(target_list)
+
     def check(self) -> str:
         """Look whether a list of a fixed name exists or can be created.
 
         Returns:
-            One line on it.
+            One line on it, with its size.
 
         Raises:
             UserError: If neither.
         """
         if self._fields:
-            return f"list {self.template}: named by each record"
+            return f"{self.template}: named by each record, and created where there is none of the name"
         name = self.template if self.template.isdigit() else cordial_name(self.template)
-        if self._find(name) is not None:
-            return f"list {name}: found"
+        found = self._find(name)
+        if found is not None:
+            return f"{found.name}: found, {self.size(found):,} contacts"
         self._refuse_attribute(name)
-        return f"list {name}: will be created"
+        return f"{name}: will be created"
+
+    def _size_if_told(self, target_list: ContactList) -> int | None:
+        """A size that is only reported must not fail the run."""
+        try:
+            return self.size(target_list)
+        except CordialError as error:
+            logger.warning("The size of list %s is not known: %s", target_list.name, error)
+            return None
 
     def _claim(self, found: ContactList, audience: object) -> None:
         if not isinstance(audience, str):

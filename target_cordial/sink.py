@@ -14,6 +14,10 @@ if t.TYPE_CHECKING:
     from target_cordial.target import TargetCordial
 
 
+CHANGE_FIELD = "audience_change"
+"""Says why a record of tap-lytics-audience was sent; for the summary alone."""
+
+
 class CordialSink(Sink):
     """Takes the records of one stream and one schema.
 
@@ -61,7 +65,8 @@ class CordialSink(Sink):
             key = self.mapping.key(record)
             target_list = None if run.lists is None else run.lists.list_for(record)
             if not is_exit:
-                run.delivery.enter(target_list, key, run.rows.cells(key, record))
+                is_update = record.get(CHANGE_FIELD) == "update"
+                run.delivery.enter(target_list, key, run.rows.cells(key, record), is_update=is_update)
             elif target_list is None or self._target.settings.list_action != "sync":
                 run.delivery.totals.ignored_exits += 1
             else:
