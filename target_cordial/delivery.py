@@ -17,6 +17,7 @@ import msgspec
 from singer_sdk.metrics import Status
 
 from singer_process.errors import UserError, described
+from singer_process.progress import duration
 from target_cordial.batch import write_csv
 from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
 from target_cordial.journal import timestamp
@@ -307,6 +308,7 @@ class Delivery:
             for line in self.plan.lines(totals, sizes, self.records, self.rejects.count):
                 logger.info("Plan: %s", line)
         else:
+            log_records(totals, self.rejects.count)
             for line in list_lines(totals, sizes):
                 logger.info("%s", line)
             whole = run_line(
@@ -317,7 +319,6 @@ class Delivery:
                 seconds=seconds,
             )
             logger.info("Run %s: %s", outcome, whole)
-            log_records(totals, self.rejects.count)
         self.journal.add(
             "run",
             started=started,
@@ -455,11 +456,11 @@ class Delivery:
     def _note(self, file: ImportFile, result: ImportResult) -> None:
         kind = "exits" if file.is_exits else "rows"
         logger.info(
-            "Import %s is done: %d %s in %.1f s (job %s).",
+            "Import %s is done: %s %s in %s (job %s).",
             result.name,
-            file.rows,
+            f"{file.rows:,}",
             kind,
-            result.seconds,
+            duration(result.seconds),
             result.job_id,
         )
         self.journal.add(

@@ -361,8 +361,8 @@ class TargetCordial(ConfiguredPlugin, Target):
         finally:
             self.close()
             sizes = self._run.lists.sizes if self._run is not None and self._run.lists is not None else {}
-            self.delivery.summarize(outcome, self._started, sizes, time.monotonic() - self._started_at)
             self._cordial.metrics.log()
+            self.delivery.summarize(outcome, self._started, sizes, time.monotonic() - self._started_at)
 
     @contextlib.contextmanager
     def _delivering(self) -> t.Iterator[None]:

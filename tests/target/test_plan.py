@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -55,7 +54,7 @@ def test_a_run_right_after_does_exactly_what_the_plan_says(box):
     assert plan.states == [], "nothing is acknowledged"
     assert {call.method for call in box.requests if call.server == "cordial"} == {"GET"}
     new = set(folder_contents(box)) - set(contents)
-    assert all("/rejects/" in path for path in new), "the reject report alone"
+    assert all("/rejects" in path for path in new), "the reject report alone"
     assert (box.account.lists(), box.contacts()) == (lists, contacts)
 
     real = run(quick_config(box, batch_size_rows=10), MESSAGES)
@@ -63,10 +62,10 @@ def test_a_run_right_after_does_exactly_what_the_plan_says(box):
     assert real.states[-1] == {"at": 1}
     planned, done = told(plan), told(real)
     for name, size in ((LIST, 4), (OTHER, 0)):
-        size_now, *counts = numbers(planned, f"Plan: list {name}")
+        size_now, *counts = numbers(planned, f"Plan: list {name} (")
         assert size_now == size
         assert counts[:5] == numbers(done, f"List {name}:")[:5], "enters, updates, exits, rows and files"
-    assert numbers(planned, f"Plan: list {LIST}")[1:6] == [23, 5, 2, 30, 4]
+    assert numbers(planned, f"Plan: list {LIST} (")[1:6] == [23, 5, 2, 30, 4]
     assert "Plan: 39 records read; 37 rows for 30 contacts in 5 files." in planned
     assert numbers(planned, "Plan: 39 records read") == [37, 30, 5]
     assert "37 rows in 5 imports" in real.log
@@ -120,7 +119,7 @@ def test_the_sample_rows_of_a_plan_hold_nothing_of_a_person(box):
         ("張偉", "x"),
         ("", "(emptied)"),
         ("null-0", "(left as it is)"),
-        (json.dumps(["a"] * 25), '["x","x","x","x","...'),
+        ('["a","a","a","a","a","a","a"]', '["x","x","x","x",...'),
     ],
 )
 def test_a_masked_cell_shows_its_shape_and_neither_characters_nor_length(cell, shown):
