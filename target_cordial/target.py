@@ -348,7 +348,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind."""
         outcome = "failed"
         try:
-            with self._delivering():
+            with Progress(lambda: where_it_is(self.delivery), logger), self._delivering():
                 yield
             outcome = "done"
         except Terminated as signal:
@@ -417,7 +417,7 @@ class TargetCordial(ConfiguredPlugin, Target):
             if checklist.failures:
                 raise SystemExit(1)
             return
-        with target._ending_well(), Progress(lambda: where_it_is(target.delivery), logger):
+        with target._ending_well():
             target.listen(file_input)
 
     @classmethod
