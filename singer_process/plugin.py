@@ -19,11 +19,21 @@ from singer_process.config import (
 from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
+    import logging
+
     import click
+
+
+_NOISE = ("Skipping parse of env var", "Parsing env var", "Reader '%s' completed")
+"""How lines of the SDK begin that tell a user nothing, or what the plugins tell better."""
 
 
 class ConfiguredPlugin(PluginBase):
     """To be named before the SDK's class of taps or targets."""
+
+    def __init__(self, **options: t.Any) -> None:
+        self.logger.addFilter(_is_no_noise)
+        super().__init__(**options)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         self.append_builtin_config(self.config_jsonschema)
@@ -86,3 +96,7 @@ class ConfiguredPlugin(PluginBase):
         """
         files = [path for path in value if path != ENVIRONMENT]
         return _ConfigInput(config_from_files(files), parse_env=ENVIRONMENT in value)
+
+
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_NOISE)

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
+from singer_process.calls import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
 from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
@@ -23,7 +23,6 @@ if t.TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10
 TRIES = 4
-MAX_RETRY_WAIT_SECONDS = 120
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 MAX_MESSAGE_CHARACTERS = 200
 
@@ -41,6 +40,10 @@ _RETRY: dict[str, t.Any] = {
     "raise_on_status": False,
     "redirect": 0,
 }
+
+
+class _Retry(ToldRetry):
+    service = "Lytics"
 
 
 class LyticsError(UserError):
@@ -99,6 +102,9 @@ class Lytics:
 
     Calls are tried again on timeouts, cut connections, 429 and 5xx, with backoff and jitter and honouring `Retry-After`.
 
+    Attributes:
+        metrics: Durations of the calls.
+
     Args:
         settings: Where, and with which token.
     """
@@ -118,9 +124,12 @@ class Lytics:
             os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
         self._session.trust_env = False
-        adapter = HTTPAdapter(max_retries=Retry(**_RETRY), pool_maxsize=settings.scan_concurrency + 1)
+        adapter = HTTPAdapter(max_retries=_Retry(**_RETRY), pool_maxsize=settings.scan_concurrency + 1)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        at = len(urlsplit(self._url).path)
+        self.metrics = CallMetrics(lambda path: _endpoint(path[at:]))
+        self.metrics.watch(self._session)
 
     def audience(self, name: str) -> Audience:
         """An audience by slug or id.
@@ -282,6 +291,7 @@ class Lytics:
                 # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
                 if not tries_left:
                     raise LyticsError(self._unreachable(error)) from error
+                self._tell_retry("broke off", method, path, tries_left)
                 continue
             except requests.RequestException as error:
                 raise LyticsError(self._unreachable(error)) from error
@@ -299,7 +309,12 @@ class Lytics:
                 )
                 msg = f"The answer from {self._host} to {_kind(path)} {what}: check api_url, or run again later."
                 raise LyticsError(msg)
+            self._tell_retry("holds no data", method, path, tries_left)
         raise AssertionError
+
+    @staticmethod
+    def _tell_retry(fault: str, method: str, path: str, tries_left: int) -> None:
+        tell_retry(f"An answer of Lytics {fault}", f"{method} {path}", wait=0, tries=TRIES - tries_left + 1)
 
     @property
     def _host(self) -> str:
@@ -353,6 +368,11 @@ def _kind(path: str) -> str:
     if path.endswith("/scan"):
         return "the scan"
     return "the schema" if "/schema/" in path else "the audience"
+
+
+def _endpoint(path: str) -> str:
+    """A path without the audience in it."""
+    return re.sub(r"^(/api/segment)/(?!(?:scan|sizes)$)[^/]+", r"\1/{id}", path)
 
 
 def _message(found: dict[str, t.Any] | None) -> str:

@@ -57,6 +57,20 @@ def json_schema(kind: str) -> dict[str, Json]:
     return dict(_ANY)
 
 
+def type_name(schema: t.Mapping[str, Json]) -> str:
+    """A JSON schema's type, for people.
+
+    Args:
+        schema: As `json_schema` gives it.
+
+    Returns:
+        Its types without null, and its format if it has one.
+    """
+    types = [name for name in schema["type"] if name != "null"]
+    name = "any type" if schema["type"] == _ANY["type"] else " or ".join(types)
+    return f"{name} ({schema['format']})" if "format" in schema else name
+
+
 def coerce(kind: str, value: Json) -> Json:
     """Make a value fit its field's type: older accounts give numbers and booleans as text.
 

@@ -387,6 +387,31 @@ class Ledger:
                 if name not in self._needed and _aware(modified) < before:
                     files.rm_file(f"{place}/{name}")
 
+    def check(self) -> None:
+        """Write a small file where the ledger is, read it back and delete it.
+
+        Raises:
+            LedgerError: At the first thing that does not work.
+        """
+        name = f"check-{secrets.token_hex(8)}"
+        path = self._folder / name
+        content = name.encode()
+        path.write_bytes(content)
+        self._put(path, name)
+        files, folder = self._open(self._place)
+        with self._explaining(f"{self._place}/{name}"):
+            read = files.cat_file(f"{folder}/{name}")
+        with self._explaining(f"{self._place}/{name}", is_write=True):
+            files.rm_file(f"{folder}/{name}")
+            if isinstance(files, LocalFileSystem):
+                for made in (Path(folder), Path(folder).parent):
+                    # Others may be in there.
+                    with contextlib.suppress(OSError):
+                        made.rmdir()
+        if read != content:
+            msg = f"The ledger at {self._place} gives back other bytes than were written: set ledger_url to another folder."
+            raise LedgerError(msg)
+
     def _read_manifest(self, place: str, name: str) -> Manifest:
         with self._explaining(f"{place}/{name}"):
             files, folder = self._open(place)

@@ -10,12 +10,12 @@ import collections
 import dataclasses
 import datetime as dt
 import logging
-import time
 import typing as t
 from dataclasses import dataclass, field
 
 import msgspec
 
+from singer_process.progress import Work, duration
 from tap_lytics_audience.bookmark import Bookmark
 from tap_lytics_audience.changes import Changes, Rules
 from tap_lytics_audience.fields import Selection, digest_fields
@@ -36,7 +36,6 @@ if t.TYPE_CHECKING:
 
 ALWAYS_PASS = 100
 """So many exits pass whatever the percentage: a small audience moves by much."""
-PROGRESS_SECONDS = 10
 YOUNG_SECONDS = 60
 """Lytics' index may not know a change yet that is younger."""
 LOADED_EVENTS = 10_000
@@ -80,6 +79,7 @@ class AudiencePass:
         folder: For files on this machine, for this pass alone.
         problem: Why the pass is not complete; blank if it is.
         counts: How many records there were of each change.
+        work: What it is doing, and how far it is.
     """
 
     lytics: Lytics
@@ -93,6 +93,7 @@ class AudiencePass:
     folder: Path
     problem: str = ""
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
+    work: Work = field(default_factory=Work)
 
     def __post_init__(self) -> None:
         """Open the ledger."""
@@ -216,7 +217,7 @@ class AudiencePass:
             )
             return
         if self._is_due:
-            yield from self._look_at(changes.candidates())
+            yield from self._look_at(changes.candidates(), Work("absent members looked up", total=exits))
             yield from self._deliver_deferred()
 
     def exits(self) -> Iterator[Delivery]:
@@ -231,6 +232,7 @@ class AudiencePass:
         if self.problem:
             return
         self._changes.confirm_exits()
+        self.work = Work("exits sent")
         while self._changes.take_exits():
             seen_at = self.seen_at
             self.ledger.add_part(self._changes.write_exits, self._selection.fields, changed_at=seen_at)
@@ -250,14 +252,14 @@ class AudiencePass:
         """Say what the pass did."""
         counts = self.counts
         logger.info(
-            "Audience %s: %d backfilled, %d entered, %d updated, %d left; %d profiles without %s.",
+            "Audience %s: %s of %s members read, %s without %s; %s backfilled, %s entered, %s updated, %s left; %s.",
             self.slug,
-            counts["backfill"],
-            counts["enter"],
-            counts["update"],
-            counts["exit"],
-            self._spool.without_identifier,
+            f"{self._changes.profiles:,}",
+            "an unknown number of" if self._expected is None else f"{self._expected:,}",
+            f"{self._spool.without_identifier:,}",
             self.settings.identifier_field,
+            *(f"{counts[change]:,}" for change in ("backfill", "enter", "update", "exit")),
+            duration((dt.datetime.now(dt.timezone.utc) - self._started_at).total_seconds()),
         )
         for name, count in sorted(self._selection.misfits.items()):
             logger.warning(
@@ -342,26 +344,16 @@ class AudiencePass:
         )
 
     def _scan(self) -> Iterator[Delivery]:
-        read = 0
-        begun = said_at = time.monotonic()
+        self.work = Work("members read", total=self.audience.size)
         for page in self._pages():
             if page.total is not None:
                 # People leave while the scan goes on: what is there at the lowest has to be seen.
                 self._expected = page.total if self._expected is None else min(self._expected, page.total)
-            read += len(page.rows)
+                self.work.total = page.total
+            self.work.done += len(page.rows)
             self._spool.add(page.rows)
             if self._spool.rows >= self._changes.block_rows:
                 yield from self._deliver_block()
-            now = time.monotonic()
-            if now - said_at > PROGRESS_SECONDS:
-                said_at = now
-                logger.info(
-                    "Audience %s: %d of %s profiles read, %d a second.",
-                    self.slug,
-                    read,
-                    page.total,
-                    read / (now - begun),
-                )
         yield from self._deliver_block()
 
     def _look_at_touched(self) -> Iterator[Delivery]:
@@ -373,13 +365,14 @@ class AudiencePass:
         yield from self._deliver_block()
         # Not all profiles of these members were read, so the usual one goes on speaking for them.
         self._changes.forget_deferred()
-        yield from self._look_at(self._changes.touched())
+        yield from self._look_at(self._changes.touched(), Work("members looked up whom messages name"))
 
-    def _look_at(self, members: Iterator[tuple[str, str]]) -> Iterator[Delivery]:
+    def _look_at(self, members: Iterator[tuple[str, str]], work: Work) -> Iterator[Delivery]:
         """Deliver those who are members, of some people; those who are not stay unseen."""
         first = next(members, None)
         if first is None:
             return
+        self.work = work
         controls = self._changes.last_seen
         # Only of an audience that is empty by both counts there is no member who could be a control.
         if not controls and not (self._expected == 0 and self.audience.size == 0):
@@ -392,7 +385,7 @@ class AudiencePass:
             for rows in look_up(
                 self.lytics,
                 self.audience,
-                _with_first(first, members),
+                _counted(first, members, work),
                 controls=controls,
                 selection=self._selection,
                 fields=self._fields_to_ask,
@@ -431,6 +424,7 @@ class AudiencePass:
     def _exit_records(self) -> Iterator[Record]:
         for key in self._changes.exit_keys():
             self.counts["exit"] += 1
+            self.work.done += 1
             yield "exit", key, b""
 
     def _check_total(self) -> None:
@@ -501,6 +495,11 @@ class AudiencePass:
         self._events.clear()
 
 
-def _with_first(first: tuple[str, str], others: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _counted(
+    first: tuple[str, str], others: Iterator[tuple[str, str]], work: Work
+) -> Iterator[tuple[str, str]]:
+    work.done = 1
     yield first
-    yield from others
+    for member in others:
+        work.done += 1
+        yield member

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import re
+import time
 import typing as t
 
 import msgspec
@@ -14,9 +16,10 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib.catalog import Metadata
 
 from singer_process.errors import UserError
+from singer_process.progress import Progress
 from singer_process.workspace import workspace
 from tap_lytics_audience import bookmark, messages
-from tap_lytics_audience.fields import as_columns, json_schema
+from tap_lytics_audience.fields import as_columns, json_schema, type_name
 from tap_lytics_audience.ledger import Ledger
 from tap_lytics_audience.messages import RecordFormat
 from tap_lytics_audience.passes import AudiencePass
@@ -37,6 +40,7 @@ if t.TYPE_CHECKING:
 LOOK_BACK = dt.timedelta(hours=1)
 """Trigger messages can land in another order than they happened."""
 _WORD = re.compile(r"\w+")
+logger = logging.getLogger("tap-lytics-audience")
 _LISTS = ("[", "ts[", "map[", "membership", "embedding", "geolocation", "flows")
 
 
@@ -115,6 +119,7 @@ class AudienceMembersStream(Stream):
                 }
         super().__init__(tap, schema={"type": "object", "properties": properties})
         self._lytics_tap = tap
+        self._at_work: AudiencePass | None = None
         self.primary_keys = ["audience_id", self._identifier]
         for name, column in self._columns.items():
             if name != column:
@@ -128,6 +133,18 @@ class AudienceMembersStream(Stream):
             entry = metadata.setdefault(("properties", column), Metadata())
             entry.inclusion = Metadata.InclusionType.AUTOMATIC
         return metadata
+
+    def field_lines(self) -> list[str]:
+        """The fields that are sent, for people: name and type in Lytics, name and type in records."""
+        names = [(self._identifier, self._identifier), *self._selected()]
+        name_width = max(len(name) for name, _ in names)
+        kind_width = max(len(self._kinds[name]) for name, _ in names)
+        column_width = max(len(column) for _, column in names)
+        properties = self.schema["properties"]
+        return [
+            f"{name:<{name_width}}  {self._kinds[name]:<{kind_width}}  ->  {column:<{column_width}}  {type_name(properties[column])}"
+            for name, column in names
+        ]
 
     def get_records(self, context: Context | None) -> Iterable[dict[str, t.Any]]:  # noqa: ARG002 - the SDK's signature
         """A few members of each audience, for a look at the tap's output; the ledger is left alone.
@@ -179,9 +196,11 @@ class AudienceMembersStream(Stream):
             return
         with (
             contextlib.ExitStack() as stack,
+            Progress(self._where_it_is, logger),
             self.get_record_counter() as counter,
             self.get_sync_timer(),
         ):
+            stack.callback(self._lytics_tap.lytics.metrics.log)
             with self._lytics_tap.signal.interruptible():
                 passes = self._begin_all(stack)
             for one in passes:
@@ -252,6 +271,7 @@ class AudienceMembersStream(Stream):
     def _deliver(self, one: AudiencePass, deliveries: Iterator[Delivery], counter: Counter) -> None:
         """Write deliveries: the records of each, then the state that points past them."""
         signal = self._lytics_tap.signal
+        self._at_work = one
         while True:
             with signal.interruptible():
                 delivery = next(deliveries, None)
@@ -262,6 +282,12 @@ class AudienceMembersStream(Stream):
                 signal.check()
             bookmark.write_bookmark(self.stream_state, one.audience.id, delivery.bookmark)
             self._tap.state_writer.write_state(self.tap_state)
+
+    def _where_it_is(self) -> str | None:
+        one = self._at_work
+        if one is None or not one.work.what:
+            return None
+        return f"Audience {one.slug}: {one.work.told(time.monotonic())}."
 
     def _write_records(self, one: AudiencePass, delivery: Delivery) -> Iterator[int]:
         """Write a delivery's records, and say how many at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import os
 import sys
@@ -12,12 +13,15 @@ import typing as t
 from singer_sdk import Tap
 from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.tap_base import CliTestOptionValue
 
+from singer_process.checklist import Checklist, print_line
 from singer_process.errors import UserError, described
 from singer_process.plugin import ConfiguredPlugin
 from singer_process.signals import StopSignal, Terminated
-from singer_process.workspace import is_full, no_room
+from singer_process.workspace import is_full, no_room, workspace
 from tap_lytics_audience import bookmark
+from tap_lytics_audience.check import check_audiences, check_places, check_token
 from tap_lytics_audience.client import Lytics
 from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
@@ -26,8 +30,10 @@ from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream
 if t.TYPE_CHECKING:
     from types import FrameType
 
+    import click
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.plugin_base import _ConfigInput
 
     from tap_lytics_audience.client import Audience
 
@@ -97,8 +103,86 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         with self.signal.interruptible():
             streams: list[Stream] = [AudienceMembersStream(self, self.lytics.fields()), AudiencesStream(self)]
         for stream in streams:
-            stream.logger.addFilter(_is_not_told_twice)
+            stream.logger.addFilter(_is_no_noise)
         return streams
+
+    def check(self, checklist: Checklist) -> None:
+        """Try everything that a run needs; nothing is sent or remembered.
+
+        Args:
+            checklist: Takes a line for each thing.
+        """
+        with self.signal.interruptible(), workspace(self.name) as folder:
+            if check_token(self.settings, self.lytics, checklist):
+                check_audiences(self.settings, self.lytics, checklist)
+                with checklist.trying("fields"):
+                    self.setup_mapper()
+                    members = t.cast("AudienceMembersStream", self.streams[AudienceMembersStream.name])
+                    for line in members.field_lines():
+                        checklist.ok("field", line)
+            else:
+                for what in ("audience", "fields"):
+                    checklist.untried(what, "needs the API token to work first")
+            check_places(self.settings, folder, checklist)
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        test: str = CliTestOptionValue.Disabled.value,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: t.IO[str] | None = None,
+        catalog: t.IO[str] | None = None,
+    ) -> None:
+        """Run the tap.
+
+        Args:
+            test: `all`: try everything that a run needs, then end. `schema`: write the schemas, then end.
+            about: Print what the plugin is and its settings, then end.
+            about_format: Format of that.
+            config: The configuration.
+            state: The state of the last run.
+            catalog: What is selected.
+        """
+        if test == CliTestOptionValue.Disabled.value:
+            super().invoke(
+                about=about, about_format=about_format, config=config, state=state, catalog=catalog
+            )
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        tap = cls(
+            config=config.config if config else None,
+            catalog=None if catalog is None else json.load(catalog),
+            parse_env_config=bool(config and config.parse_env),
+            # Else the token would have to work before anything could be said.
+            setup_mapper=False,
+        )
+        if test == CliTestOptionValue.Schema.value:
+            tap.setup_mapper()
+            tap.write_schemas()
+            return
+        checklist = Checklist(print_line)
+        tap.check(checklist)
+        if checklist.failures:
+            raise SystemExit(1)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The command line: the SDK's, with a `--test` that says what works.
+
+        Returns:
+            The command.
+        """
+        command = super().get_singer_command()
+        [test] = [option for option in command.params if option.name == "test"]
+        # The SDK's own runs it before it knows the catalog.
+        test.callback, test.expose_value = None, True
+        test.help = (
+            "Try everything that a run needs, and send nothing; --test=schema writes the schemas alone."
+        )
+        return command
 
     def load_state(self, state: dict[str, t.Any]) -> None:
         """Take the state of the last run, or begin one: the first message names the ledger.
@@ -118,9 +202,11 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         self.signal.handle(signum)
 
 
-def _is_not_told_twice(record: logging.LogRecord) -> bool:
-    """The SDK calls each failure an unhandled error; what it is stands in the one sentence that `main` writes."""
-    return not record.msg.startswith("An unhandled error occurred")
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    """The SDK calls each failure an unhandled error, which `main` tells in one sentence, and speaks of bookmarks of its own."""
+    return not str(record.msg).startswith(
+        ("An unhandled error occurred", "Beginning sync of", "Beginning %s sync of")
+    )
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from target_cordial.mapping import DELETED_FIELD
+from target_cordial.mapping import CHANGE_FIELD, DELETED_FIELD
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +71,14 @@ class BulkPath:
         self._mapped = [column.field for column in run.rows.columns]
         self._keys = [name for name in sink.key_properties if name not in sink.mapping.fields]
         self._kind_fields = [] if run.lists is None else [*run.lists.fields, "audience_id"]
-        needed = [*sink.mapping.fields, *self._keys, *self._kind_fields, *self._mapped, DELETED_FIELD]
+        needed = [
+            *sink.mapping.fields,
+            *self._keys,
+            *self._kind_fields,
+            *self._mapped,
+            DELETED_FIELD,
+            CHANGE_FIELD,
+        ]
         self._fields = list(dict.fromkeys(needed))
         self._decode = _decoder(stream, self._fields)
 
@@ -134,12 +141,13 @@ class BulkPath:
                     self._take_line(lines[number], number)
             else:
                 self._sink.record_counter_metric.increment(end - start)
-                self._send(way, contacts[start:end], rows[start:end])
+                updates = values[CHANGE_FIELD][start:end].count("update")
+                self._send(way, contacts[start:end], rows[start:end], updates)
 
-    def _send(self, way: _Way, contacts: list[str], rows: list[Cells]) -> None:
+    def _send(self, way: _Way, contacts: list[str], rows: list[Cells], updates: int) -> None:
         delivery = self._run.delivery
         if not way.is_exit:
-            delivery.enter_all(way.target_list, contacts, rows)
+            delivery.enter_all(way.target_list, contacts, rows, updates=updates)
         elif way.target_list is None or not self._is_synced:
             delivery.records += len(contacts)
             delivery.totals.ignored_exits += len(contacts)

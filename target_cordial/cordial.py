@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import itertools
 import re
 import typing as t
 from dataclasses import dataclass
@@ -14,14 +16,13 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from urllib3.util import Retry
 
+from singer_process.calls import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
 from singer_process.errors import UserError
 from target_cordial.cells import Attribute
 
 REQUEST_TIMEOUT_SECONDS = (10, 60)
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-MAX_RETRY_WAIT_SECONDS = 120
 MAX_MESSAGE_CHARACTERS = 300
 BODY_TRIES = 3
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
@@ -45,17 +46,8 @@ _BACKOFF: dict[str, t.Any] = {
 }
 
 
-if t.TYPE_CHECKING:
-    import datetime as dt
-
-
-class _Retry(Retry):
-    """Waits as long as Cordial asks, but not for ever."""
-
-    def get_retry_after(self, response: t.Any) -> float | None:
-        """How long Cordial asks to wait; see urllib3."""
-        wait = super().get_retry_after(response)
-        return None if wait is None else min(wait, MAX_RETRY_WAIT_SECONDS)
+class _Retry(ToldRetry):
+    service = "Cordial"
 
 
 class _RetryRefused(_Retry):
@@ -100,6 +92,7 @@ class Job:
     rejected: int | None = None
     errors: int | None = None
     ignored: int | None = None
+    seconds: float | None = None
 
     @property
     def is_final(self) -> bool:
@@ -132,7 +125,21 @@ class Job:
             rejected=_count(result.get("rejected")),
             errors=_count(result.get("error")),
             ignored=_count(result.get("ignored")),
+            seconds=_seconds(_mapping(reply.get("times"))),
         )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast Cordial was with earlier imports.
+
+    Attributes:
+        imports: How many those were.
+        rows_per_second: The mean over their rows.
+    """
+
+    imports: int
+    rows_per_second: float
 
 
 class Cordial:
@@ -140,6 +147,9 @@ class Cordial:
 
     Reads are retried on timeouts, cut connections, 429 and 5xx, with backoff and jitter and honouring
     `Retry-After`. Writes are tried once more only where Cordial says that it did not act (429).
+
+    Attributes:
+        metrics: Durations of the calls.
 
     Args:
         api_url: Base URL with its version, such as https://api.cordial.io/v2.
@@ -160,6 +170,11 @@ class Cordial:
         )
         # Writes are rare: an idle connection that Cordial gave up meanwhile would leave the outcome of one unknown.
         self._writes.headers["Connection"] = "close"
+        # Without the base URL's own path.
+        at = len(urlsplit(self._url).path)
+        self.metrics = CallMetrics(lambda path: _endpoint(path[at:]))
+        self.metrics.watch(self._reads)
+        self.metrics.watch(self._writes)
 
     def attributes(self) -> dict[str, Attribute]:
         """All contact attributes by key, in whichever of three shapes Cordial answers."""
@@ -277,6 +292,13 @@ class Cordial:
         msg = f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
         raise CordialError(msg)
 
+    def pace(self) -> Pace | None:
+        """How fast Cordial was with imports that it lists as done; None if nobody can tell."""
+        jobs = itertools.islice(self.import_jobs("Done"), JOBS_PER_PAGE)
+        timed = [(job.total_records, job.seconds) for job in jobs if job.total_records and job.seconds]
+        seconds = sum(taken for _, taken in timed if taken)
+        return Pace(len(timed), sum(rows for rows, _ in timed if rows) / seconds) if seconds else None
+
     def _get(self, path: str, query: dict[str, str] | None = None, *, absent: t.Any) -> t.Any:
         for tries_left in range(BODY_TRIES - 1, -1, -1):
             try:
@@ -293,6 +315,9 @@ class Cordial:
                 # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
                 if not tries_left:
                     raise UnansweredError(_unreachable(self._url, error)) from error
+                tell_retry(
+                    "An answer of Cordial broke off", f"GET {path}", wait=0, tries=BODY_TRIES - tries_left + 1
+                )
             except requests.RequestException as error:
                 raise UnansweredError(_unreachable(self._url, error)) from error
         if reply.status_code == HTTPStatus.NOT_FOUND and _is_json(body):
@@ -323,7 +348,7 @@ class Cordial:
             raise UnansweredError(_unreachable(self._url, error)) from error
 
 
-def _session(api_key: str, retry: Retry) -> requests.Session:
+def _session(api_key: str, retry: ToldRetry) -> requests.Session:
     session = requests.Session()
     session.auth = HTTPBasicAuth(api_key.encode(), b"")
     session.headers["User-Agent"] = f"target-cordial/{metadata.version('lytics-to-cordial')}"
@@ -420,6 +445,16 @@ def _id(value: t.Any) -> str:
     """A job's id, which MongoDB itself writes as an object."""
     found = value.get("$oid") if isinstance(value, dict) else value
     return found if isinstance(found, str) else ""
+
+
+def _seconds(times: dict[str, t.Any]) -> float | None:
+    """How long a job took. Cordial tells whole seconds, so that a quick one took none."""
+    try:
+        start, end = (msgspec.convert(times.get(name), dt.datetime) for name in ("start", "end"))
+        return max(1.0, (end - start).total_seconds())
+    except (msgspec.ValidationError, TypeError):
+        # Not told, or one with its time zone and one without.
+        return None
 
 
 def _count(value: t.Any) -> int | None:

@@ -14,12 +14,16 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 
 import msgspec
+from singer_sdk.metrics import Status
 
 from singer_process.errors import UserError, described
+from singer_process.progress import duration
 from target_cordial.batch import write_csv
 from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
 from target_cordial.journal import NO_LIST, timestamp
 from target_cordial.lists import Sizes
+from target_cordial.run_metrics import log_import, log_records
+from target_cordial.summary import list_lines, run_line
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +35,7 @@ if t.TYPE_CHECKING:
     from target_cordial.journal import Journal
     from target_cordial.order import ImportFile
     from target_cordial.outbox import Outbox
+    from target_cordial.plan import Plan
     from target_cordial.rejects import Rejects
     from target_cordial.settings import Settings
 
@@ -47,24 +52,39 @@ class Totals:
     """What a run did.
 
     Attributes:
-        enters: Those that join or update.
-        exits: Those that leave.
+        arrived: Records to send, by list name and kind: `enters`, `updates` or `exits`.
         ignored_exits: Exits passed over because of `list_action`.
         rows: Rows imported.
         imports: Imports done.
         rejected: Rows that Cordial rejected.
         by_list: Rows imported, as `enters` and `exits`, by list name.
+        imports_of: Imports done, by list name.
+        rejected_of: Rows that Cordial rejected, by list name.
         reject_reasons: Records rejected here, by reason.
     """
 
-    enters: int = 0
-    exits: int = 0
+    arrived: Counter[tuple[str, str]] = field(default_factory=Counter)
     ignored_exits: int = 0
     rows: int = 0
     imports: int = 0
     rejected: int = 0
     by_list: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    imports_of: Counter[str] = field(default_factory=Counter)
+    rejected_of: Counter[str] = field(default_factory=Counter)
     reject_reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def lists(self) -> list[str]:
+        """The names of all lists that records came for."""
+        return sorted({name for name, _ in self.arrived})
+
+    def rows_of(self, name: str) -> int:
+        """How many rows were imported for a list.
+
+        Args:
+            name: The list.
+        """
+        return sum(self.by_list[name].values())
 
 
 @dataclass
@@ -84,6 +104,8 @@ class Delivery:
         header: Column names of enter files; known from the first record on.
         totals: What was done so far.
         records: The position: how many records were read.
+        is_all_read: Whether the input ended.
+        plan: What a plan collects; None in a run.
     """
 
     outbox: Outbox
@@ -95,6 +117,8 @@ class Delivery:
     header: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
     records: int = 0
+    is_all_read: bool = False
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         """Everything below is shared with the import threads under one lock."""
@@ -117,24 +141,27 @@ class Delivery:
                 target=self._work, args=(importer,), name=f"import-{number}", daemon=True
             ).start()
 
-    def enter(self, target_list: ContactList | None, key: str, cells: Cells) -> None:
+    def enter(
+        self, target_list: ContactList | None, key: str, cells: Cells, *, is_update: bool = False
+    ) -> None:
         """Send a contact's row; the batch goes out when it is full.
 
         Args:
             target_list: The list to join; None for the contact alone.
             key: The contact.
             cells: Its row.
+            is_update: Whether it was on the list before, for the summary alone.
 
         Raises:
             UserError: If an earlier import failed.
         """
         with self._changed:
             batch = self.outbox.enter(target_list, key, cells, position=self.records, now=time.monotonic())
-        self.totals.enters += 1
+        self.totals.arrived[_name(target_list), "updates" if is_update else "enters"] += 1
         self._look_at(batch)
 
     def enter_all(
-        self, target_list: ContactList | None, keys: t.Sequence[str], rows: t.Sequence[Cells]
+        self, target_list: ContactList | None, keys: t.Sequence[str], rows: t.Sequence[Cells], *, updates: int
     ) -> None:
         """Send many contacts' rows, of as many records that follow each other and are not counted yet.
 
@@ -142,10 +169,14 @@ class Delivery:
             target_list: The list to join; None for the contacts alone.
             keys: The contacts.
             rows: Their rows.
+            updates: How many of them were on the list before, for the summary alone.
 
         Raises:
             UserError: If an earlier import failed.
         """
+        name = _name(target_list)
+        self.totals.arrived[name, "updates"] += updates
+        self.totals.arrived[name, "enters"] += len(keys) - updates
         start = 0
         while start < len(keys):
             with self._changed:
@@ -159,7 +190,6 @@ class Delivery:
                 )
                 entered = len(keys[start:end])
                 self.records += entered
-            self.totals.enters += entered
             self._look_at(batch)
             start += entered
 
@@ -172,7 +202,7 @@ class Delivery:
         """
         with self._changed:
             self.outbox.exit(target_list, key, position=self.records)
-        self.totals.exits += 1
+        self.totals.arrived[target_list.name, "exits"] += 1
 
     def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None = None) -> None:
         """Report a record that cannot be sent.
@@ -270,6 +300,8 @@ class Delivery:
         for target_list, exits in self.outbox.held_exits.counts().items():
             with self.signal.interruptible():
                 size = size_of(target_list)
+            if self.plan is not None:
+                self.plan.removals[target_list.name] = (exits, size)
             if exits > ALWAYS_PASS and exits * 100 > self.settings.max_removal_percent * size:
                 held_back.append(f"{exits} of the {size} contacts on list {target_list.name!r}")
             else:
@@ -290,7 +322,12 @@ class Delivery:
             self._changed.wait_for(lambda: not self.outbox.order.under_way)
 
     def summarize(
-        self, outcome: str, started: str, sizes: t.Mapping[str, Sizes], failure: str | None = None
+        self,
+        outcome: str,
+        started: str,
+        sizes: t.Mapping[str, Sizes],
+        seconds: float,
+        failure: str | None = None,
     ) -> None:
         """Say in log and journal what the run did, or would do.
 
@@ -298,28 +335,27 @@ class Delivery:
             outcome: How it ended.
             started: When it started.
             sizes: How many contacts are on each list, by its name.
+            seconds: How long it took.
             failure: Why it failed, in one sentence.
         """
         totals = self.totals
-        plan = "Plan: " if self.settings.plan_only else ""
         with self._changed:
             by_list = {name: dict(rows) for name, rows in sorted(totals.by_list.items())}
-        for name, rows in by_list.items():
-            logger.info(
-                "%slist %s: %d enters, %d exits.", plan, name, rows.get("enters", 0), rows.get("exits", 0)
+        if self.plan is not None:
+            for line in self.plan.lines(totals, sizes, self.records, self.rejects.count):
+                logger.info("Plan: %s", line)
+        else:
+            log_records(totals, self.rejects.count)
+            for line in list_lines(totals, sizes):
+                logger.info("%s", line)
+            whole = run_line(
+                totals,
+                records=self.records,
+                rejects=self.rejects.count,
+                place=self.rejects.place,
+                seconds=seconds,
             )
-        logger.info(
-            "%s%d records read: %d enters, %d exits (%d more passed over), %d rejected here and %d by Cordial; %d rows in %d imports.",
-            plan,
-            self.records,
-            totals.enters,
-            totals.exits,
-            totals.ignored_exits,
-            self.rejects.count,
-            totals.rejected,
-            totals.rows,
-            totals.imports,
-        )
+            logger.info("Run %s: %s", outcome, whole)
         self.journal.add(
             "run",
             started=started,
@@ -367,6 +403,8 @@ class Delivery:
 
     def _send(self, batch: Batch) -> None:
         path = self.folder / f"{secrets.token_hex(8)}.csv"
+        if self.plan is not None:
+            self.plan.add_rows(self.header, batch.rows.values())
         self._write(path, self.header, batch.rows.values())
         with self._changed:
             self._queue(self.outbox.close_batch(batch, path))
@@ -381,7 +419,7 @@ class Delivery:
             self._wait_for_room()
 
     def _write(self, path: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> None:
-        if self.settings.plan_only:
+        if self.plan is not None:
             return
         try:
             write_csv(path, header, rows)
@@ -393,7 +431,8 @@ class Delivery:
             raise UserError(msg) from error
 
     def _queue(self, file: ImportFile) -> None:
-        if self.settings.plan_only:
+        if self.plan is not None:
+            self.plan.add_file(file)
             self.outbox.order.start_next()
             self.outbox.order.finish(file)
             self._count(file)
@@ -426,6 +465,7 @@ class Delivery:
         while (file := self._next_file(importer)) is not None:
             result: ImportResult | None = None
             failure: UserError | None = None
+            started = time.monotonic()
             try:
                 result = importer.deliver(file)
             except Stopped:
@@ -436,6 +476,8 @@ class Delivery:
                 failure = UserError(described(error))
             if result is not None:
                 self._note(file, result)
+            if result is not None or failure is not None:
+                log_import(time.monotonic() - started, Status.FAILED if result is None else Status.SUCCEEDED)
             with self._changed:
                 if result is not None:
                     failure = self._judge(file, result)
@@ -462,11 +504,11 @@ class Delivery:
     def _note(self, file: ImportFile, result: ImportResult) -> None:
         kind = "exits" if file.is_exits else "rows"
         logger.info(
-            "Import %s is done: %d %s in %.1f s (job %s).",
+            "Import %s is done: %s %s in %s (job %s).",
             result.name,
-            file.rows,
+            f"{file.rows:,}",
             kind,
-            result.seconds,
+            duration(result.seconds),
             result.job_id,
         )
         self.journal.add(
@@ -490,6 +532,7 @@ class Delivery:
         if not result.rejected:
             return None
         self.totals.rejected += result.rejected
+        self.totals.rejected_of[_name(file.target_list)] += result.rejected
         try:
             self.rejects.add_import(result, file.rows)
         except UserError as error:
@@ -506,7 +549,8 @@ class Delivery:
     def _count(self, file: ImportFile) -> None:
         self.totals.imports += 1
         self.totals.rows += file.rows
-        name = NO_LIST if file.target_list is None else file.target_list.name
+        name = _name(file.target_list)
+        self.totals.imports_of[name] += 1
         self.totals.by_list[name]["exits" if file.is_exits else "enters"] += file.rows
 
     def _too_many_rejects(self) -> UserError | None:
@@ -547,6 +591,10 @@ class Delivery:
             self._fail(
                 UserError("The standard output was closed, so states cannot be acknowledged: run again.")
             )
+
+
+def _name(target_list: ContactList | None) -> str:
+    return NO_LIST if target_list is None else target_list.name
 
 
 def _encoded(state: dict[str, t.Any]) -> str:

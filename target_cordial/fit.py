@@ -49,7 +49,19 @@ def misfit(column: Column, schema: Schema) -> str | None:
     kinds = _kinds(schema)
     if not kinds or any(_may_fit(column, kind, format_) for kind, format_ in kinds):
         return None
-    return " or ".join(sorted({f"{kind} ({format_})" if format_ else kind for kind, format_ in kinds}))
+    return types_of(schema)
+
+
+def types_of(schema: Schema) -> str:
+    """The types of a field's values, for people.
+
+    Args:
+        schema: The field's schema.
+
+    Returns:
+        Types and formats, without null; blank if the schema leaves them open.
+    """
+    return " or ".join(sorted(f"{kind} ({format_})" if format_ else kind for kind, format_ in _kinds(schema)))
 
 
 def _kinds(schema: Schema) -> set[tuple[str, str | None]]:

@@ -174,18 +174,19 @@ class Lists:
         """Look whether a list of a fixed name exists or can be created.
 
         Returns:
-            One line on it.
+            One line on it, with its size.
 
         Raises:
             UserError: If neither.
         """
         if self.fields:
-            return f"list {self.template}: named by each record"
+            return f"{self.template}: named by each record, and created where there is none of the name"
         name = self.template if self.template.isdigit() else cordial_name(self.template)
-        if self._find(name) is not None:
-            return f"list {name}: found"
+        found = self._find(name)
+        if found is not None:
+            return f"{found.name}: found, {self.size(found):,} contacts"
         self._refuse_attribute(name)
-        return f"list {name}: will be created"
+        return f"{name}: will be created"
 
     def _size_if_told(self, target_list: ContactList) -> int | None:
         """A size that is only reported must not fail the run."""

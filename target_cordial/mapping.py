@@ -17,6 +17,8 @@ if t.TYPE_CHECKING:
     from target_cordial.rows import Column
     from target_cordial.settings import Settings
 
+CHANGE_FIELD = "audience_change"
+"""Says why a record of tap-lytics-audience was sent; for the summary alone."""
 DELETED_FIELD = "_sdc_deleted_at"
 """Set in a record whose row is gone at the source (Meltano SDK: record metadata)."""
 

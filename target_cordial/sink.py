@@ -8,7 +8,7 @@ from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks import Sink
 
 from target_cordial.lists import UnnamedListError
-from target_cordial.mapping import Mapping, RejectedError
+from target_cordial.mapping import CHANGE_FIELD, Mapping, RejectedError
 
 if t.TYPE_CHECKING:
     from target_cordial.target import TargetCordial
@@ -61,7 +61,8 @@ class CordialSink(Sink):
             key = self.mapping.key(record)
             target_list = None if run.lists is None else run.lists.list_for(record)
             if not is_exit:
-                run.delivery.enter(target_list, key, run.rows.cells(key, record))
+                is_update = record.get(CHANGE_FIELD) == "update"
+                run.delivery.enter(target_list, key, run.rows.cells(key, record), is_update=is_update)
             elif target_list is None or self._target.settings.list_action != "sync":
                 run.delivery.totals.ignored_exits += 1
             else:

@@ -9,6 +9,7 @@ import threading
 import time
 import typing as t
 
+from singer_process.calls import tell_retry
 from target_cordial.filesystem import Location, open_filesystem
 from target_cordial.source import import_source
 from target_cordial.storage_errors import StorageError, failure, lasting_failure
@@ -46,6 +47,10 @@ class Storage:
         self.source("check.csv")
         self._lock = threading.Lock()
         self._opened: t.Any = None
+
+    def __str__(self) -> str:
+        """The folder's URL, without the login."""
+        return str(self._location)
 
     def put(self, local: Path, name: str) -> None:
         """Upload a finished file; it is never seen half-written under its name.
@@ -173,7 +178,10 @@ class Storage:
                 if not tries_left:
                     raise failure(error, self._location, what) from error
                 self._forget(files)
-                time.sleep((tries - tries_left) * (0.2 + secrets.randbelow(200) / 1000))
+                wait = (tries - tries_left) * (0.2 + secrets.randbelow(200) / 1000)
+                reason = f"The storage at {self._location} failed ({type(error).__name__})"
+                tell_retry(reason, f"to {what}", wait=wait, tries=tries - tries_left + 1)
+                time.sleep(wait)
         raise AssertionError
 
     def _files(self) -> t.Any:

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 import typing as t
 import weakref
 from dataclasses import dataclass
@@ -26,21 +27,27 @@ from singer_sdk.exceptions import (
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 
+from singer_process.checklist import Checklist, print_line
 from singer_process.errors import UserError, told
 from singer_process.plugin import ConfiguredPlugin
+from singer_process.progress import Progress
 from singer_process.signals import StopSignal, Terminated
 from singer_process.workspace import open_workspace
 from target_cordial.bulk import BulkPath
+from target_cordial.catalog import selected_streams
 from target_cordial.check import check
 from target_cordial.cordial import Cordial
 from target_cordial.delivery import Delivery
 from target_cordial.earlier_runs import RUN_TIME_FORMAT, clear_earlier_runs
+from target_cordial.fetch_check import check_fetch
 from target_cordial.held_exits import HeldExits
 from target_cordial.imports import Importer
 from target_cordial.journal import Journal, timestamp
 from target_cordial.lists import Lists
 from target_cordial.mapping import DELETED_FIELD
 from target_cordial.outbox import Outbox
+from target_cordial.plan import Plan
+from target_cordial.progress import where_it_is
 from target_cordial.reader import InputError, MessageReader
 from target_cordial.rejects import Rejects
 from target_cordial.report.page import write_report
@@ -53,6 +60,8 @@ if t.TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk.mapper import StreamMap
+
+    from target_cordial.check import Streams
 
 SIGNAL_WAIT_SECONDS = 10
 GARBAGE_THRESHOLD = 100_000
@@ -107,6 +116,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         self._last_stream: str | None = None
         self._run: Run | None = None
         self._started = timestamp()
+        self._started_at = time.monotonic()
         self._run_name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(2)
         self.null_marker = f"null-{secrets.token_hex(8)}"
         folder = open_workspace(self.name)
@@ -117,6 +127,7 @@ class TargetCordial(ConfiguredPlugin, Target):
             settings=self.settings,
             folder=folder,
             signal=self._signal,
+            plan=Plan(self.settings, self.null_marker) if self.settings.plan_only else None,
         )
         self.close = weakref.finalize(self, self.delivery.close)
 
@@ -150,21 +161,36 @@ class TargetCordial(ConfiguredPlugin, Target):
                 self._run = self._prepare()
         return self._run
 
-    def check(self, say: t.Callable[[str], None]) -> None:
+    def check(self, checklist: Checklist, streams: Streams | None = None, *, fetch: bool = False) -> None:
         """Try everything that a run needs, and change nothing.
 
         Args:
-            say: Takes one line for each thing that works.
-
-        Raises:
-            UserError: At the first thing that does not work.
+            checklist: Takes a line for each thing.
+            streams: The schemas of streams that will come, by name, where they are known.
+            fetch: Let Cordial fetch a file that holds a header alone, too.
         """
         with self._signal.interruptible():
-            check(self.settings, self._cordial, lambda: self._storage, say)
+            check(self.settings, self._cordial, lambda: self._storage, checklist, streams)
+            if not fetch:
+                checklist.untried(
+                    "fetch",
+                    "starting an import, and Cordial's way to the storage: --check --fetch tries both",
+                )
+            elif checklist.failures:
+                checklist.untried("fetch", "needs all else to work first")
+            else:
+                check_fetch(self.settings, self._cordial, self._storage, self.delivery.folder, checklist)
 
     def _prepare(self) -> Run:
         settings = self.settings
-        columns, attributes = check(settings, self._cordial, lambda: self._storage, logger.info)
+        checklist = Checklist(lambda *line: logger.debug("%s %s: %s", *line))
+        columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
+        checklist.raise_failures()
+        logger.info(
+            "Checked: the API key works, %d fields have their attributes%s.",
+            len(columns),
+            "" if settings.plan_only else ", the storage was written, read back and deleted",
+        )
         rows = RowWriter(columns, settings, self.null_marker)
         lists = (
             None
@@ -316,9 +342,13 @@ class TargetCordial(ConfiguredPlugin, Target):
         Raises:
             UserError: If not all of it could be delivered.
         """
+        self.delivery.is_all_read = True
         if self._run is not None:
             self.delivery.finish_enters()
             self.delivery.finish_rejects()
+            if self.delivery.plan is not None:
+                with self._signal.interruptible():
+                    self.delivery.plan.pace = self._cordial.pace()
             if self._run.lists is not None:
                 self.delivery.finish_exits(self._run.lists.size)
                 if not self.settings.plan_only:
@@ -352,7 +382,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         outcome = "failed"
         failure: str | None = None
         try:
-            with self._delivering():
+            with Progress(lambda: where_it_is(self.delivery), logger), self._delivering():
                 yield
             outcome = "done"
         except Terminated as signal:
@@ -368,7 +398,9 @@ class TargetCordial(ConfiguredPlugin, Target):
         finally:
             self.close()
             sizes = self._run.lists.sizes if self._run is not None and self._run.lists is not None else {}
-            self.delivery.summarize(outcome, self._started, sizes, failure)
+            self._cordial.metrics.log()
+            seconds = time.monotonic() - self._started_at
+            self.delivery.summarize(outcome, self._started, sizes, seconds, failure)
 
     @contextlib.contextmanager
     def _delivering(self) -> t.Iterator[None]:
@@ -393,6 +425,8 @@ class TargetCordial(ConfiguredPlugin, Target):
         *,
         check: bool = False,
         report: str | None = None,
+        fetch: bool = False,
+        catalog: t.IO[str] | None = None,
         about: bool = False,
         about_format: str | None = None,
         config: _ConfigInput | None = None,
@@ -403,6 +437,8 @@ class TargetCordial(ConfiguredPlugin, Target):
         Args:
             check: Try everything that a run needs, then end.
             report: Write a page of the journal's runs to this file, then end.
+            fetch: With `check`: let Cordial fetch a file that holds a header alone, too.
+            catalog: With `check`: a tap's catalog, whose fields are held against the attributes.
             about: Print what the plugin is and its settings, then end.
             about_format: Format of that.
             config: The configuration.
@@ -412,19 +448,24 @@ class TargetCordial(ConfiguredPlugin, Target):
         if report is not None:
             click.echo(write_report(journal_url(cls.setting("journal_url", config)), report))
             return
+        cls.print_version(print_fn=logger.info)
         target = cls(
             config=config.config if config else None,
             parse_env_config=bool(config and config.parse_env),
         )
         if check:
-            target.check(lambda line: click.echo(f"ok  {line}"))
+            checklist = Checklist(print_line)
+            target.check(checklist, None if catalog is None else selected_streams(catalog), fetch=fetch)
+            target.close()
+            if checklist.failures:
+                raise SystemExit(1)
             return
         with target._ending_well():
             target.listen(file_input)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """The command line: the SDK's, `--check` and `--report`.
+        """The command line: the SDK's, `--check` with what belongs to it, and `--report`.
 
         Returns:
             The command.
@@ -438,6 +479,16 @@ class TargetCordial(ConfiguredPlugin, Target):
                 ["--report"],
                 metavar="FILE",
                 help="Write a page of the runs in journal_url; needs no other setting.",
+            ),
+            click.Option(
+                ["--fetch"],
+                is_flag=True,
+                help="With --check: let Cordial fetch a file with a header alone, too.",
+            ),
+            click.Option(
+                ["--catalog"],
+                type=click.File(),
+                help="With --check: a tap's catalog, whose fields are held against the attributes.",
             ),
         ]
         return command

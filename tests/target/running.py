@@ -60,8 +60,9 @@ class Result:
 
     @property
     def message(self) -> str:
-        """The sentence that the run ended with; blank if it ended well."""
+        """The sentence that the run ended with, or the last failure of a check; blank if it ended well."""
         found = [line for line in self.log.splitlines() if "CRITICAL" in line]
+        found = found or [line for line in self.output.splitlines() if line.startswith("failed ")]
         return found[-1] if found else ""
 
 
@@ -162,7 +163,7 @@ def started(
         config_path.write_text(json.dumps(config), encoding="utf-8")
         output = subprocess.PIPE if is_listened_to else _pipe_without_reader()
         process = subprocess.Popen(
-            [COMMAND, "--config", str(config_path), *arguments],
+            [*([COMMAND] if isinstance(COMMAND, str) else COMMAND), "--config", str(config_path), *arguments],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.PIPE,

@@ -179,7 +179,7 @@ def outcome(box, **overrides):
         "lists": [box.list_members(name) for name in (LIST, "Lytics_Lapsed")],
         "contacts": {address: contact.attributes for address, contact in box.contacts().items()},
         "last state": result.states[-1],
-        "summary": result.log.splitlines()[-1].rpartition("|")[2],
+        "summary": [line.rpartition("|")[2] for line in result.log.splitlines() if "| List " in line],
     }
 
 
@@ -193,4 +193,5 @@ def test_a_stream_in_bulk_gives_the_files_rejects_and_contacts_that_it_gives_rec
     one_by_one = outcome(make_box(), validate_records=True)
     assert in_bulk == one_by_one
     assert len(in_bulk["files"]) > 10
+    assert len(in_bulk["summary"]) == 2
     assert len(in_bulk["rejects"]) > 30

@@ -1,14 +1,41 @@
 """The check: everything that a run needs is tried before the first record, and by `--check`; nothing is changed."""
 
+import contextlib
+import json
+import os
+import pty
+import subprocess
+
 import pytest
 
-from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, record, run, schema, state
+from sandbox.people import FIELD_MAPPING
+from tests.tap.running import COMMAND as TAP_COMMAND
+from tests.target.running import (
+    AUDIENCE_SCHEMA,
+    COMMAND,
+    LIST,
+    enter,
+    import_calls,
+    record,
+    run,
+    schema,
+    state,
+)
 
 MESSAGES = [AUDIENCE_SCHEMA, enter("ada@example.com", first_name="Ada"), state({"at": 1})]
 
 
-def check(config, **options):
-    return run(config, arguments=["--check"], **options)
+def check(config, *arguments, **options):
+    return run(config, arguments=["--check", *arguments], **options)
+
+
+def lines(result, status):
+    """What a check's lines of one status are about, and say."""
+    return [
+        tuple(line.split(maxsplit=2)[1:])
+        for line in result.output.splitlines()
+        if line.startswith(f"{status} ")
+    ]
 
 
 def writes(box):
@@ -18,16 +45,104 @@ def writes(box):
 def test_a_check_of_what_works_says_so_line_by_line_and_changes_nothing(box):
     result = check(box.target_config())
     assert result.code == 0, result.log
-    lines = result.output.splitlines()
-    assert all(line.startswith("ok  ") for line in lines)
-    assert f"ok  Cordial at {box.cordial_url}: the API key works" in lines
-    assert "ok  field city: goes to attribute home.city (geo)" in lines
-    assert "ok  list Lytics_{audience_name}: named by each record" in lines
-    assert "ok  storage: written, read back and deleted" in lines
-    assert any("Cordial itself makes a new contact `subscribed`" in line for line in lines)
+    good = lines(result, "ok")
+    assert ("key", f"Cordial at {box.cordial_url} takes the API key") in good
+    assert ("permissions", "the key may read attributes, lists and jobs") in good
+    [city] = [text for what, text in good if what == "field" and text.startswith("city ")]
+    assert city.split() == ["city", "->", "home.city", "geo"]
+    assert [what for what, _ in good].count("field") == len(FIELD_MAPPING)
+    [named] = [text for what, text in good if what == "list"]
+    assert named.startswith("Lytics_{audience_name}: named by each record")
+    assert ("storage", f"{box.storage_url}: written, read back and deleted") in good
+    assert "Cordial itself makes a new contact `subscribed`" in dict(lines(result, "note"))["consent"]
+    assert {what for what, _ in lines(result, "untried")} == {"permissions", "field", "fetch"}
+    assert lines(result, "failed") == []
+    assert "\x1b" not in result.output, "plain in a pipe"
     assert writes(box) == []
     assert box.files() == []
     assert result.leftovers == []
+
+
+def test_a_check_is_in_colour_on_a_terminal(box, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(box.target_config(api_key="wrong")), encoding="utf-8")
+    ours, theirs = pty.openpty()
+    ended = subprocess.run(
+        [COMMAND, "--config", config, "--check"], stdout=theirs, stderr=theirs, check=False
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    assert ended.returncode == 1
+    assert b"\x1b[32m" in shown, "what works is green"
+    assert b"\x1b[31m" in shown, "what does not is red"
+
+
+def test_with_a_catalog_each_field_stands_with_its_type_beside_its_attributes(box, tmp_path):
+    catalog = tmp_path / "catalog.json"
+    ended = subprocess.run(
+        [TAP_COMMAND, "--config", _written(tmp_path, box.tap_config()), "--discover"],
+        capture_output=True,
+        check=True,
+    )
+    catalog.write_bytes(ended.stdout)
+    result = check(box.target_config(), "--catalog", str(catalog))
+    assert result.code == 0, result.log
+    fields = [text.split() for what, text in lines(result, "ok") if what == "field"]
+    assert ["visit_count", "integer", "->", "visit_count", "number"] in fields
+    assert ["last_visit", "string", "(date-time)", "->", "last_visit", "date"] in fields
+    result = check(box.target_config(field_mapping={"is_customer": "birthday"}), "--catalog", str(catalog))
+    assert result.code == 1
+    [(what, text)] = lines(result, "failed")
+    assert what == "field"
+    assert "is of type boolean, which never fits the attribute 'birthday' (date)" in text
+
+
+def test_a_field_that_the_catalog_does_not_select_is_missing(box, tmp_path):
+    entry = {"breadcrumb": ["properties", "city"], "metadata": {"inclusion": "available", "selected": False}}
+    stream = {
+        "tap_stream_id": "people",
+        "schema": {"type": "object", "properties": {"email": {"type": "string"}, "city": {"type": "string"}}},
+        "metadata": [{"breadcrumb": [], "metadata": {"inclusion": "available", "selected": True}}, entry],
+    }
+    config = box.target_config(field_mapping={"city": "home.city"})
+    for selected, code in ((True, 0), (False, 1)):
+        entry["metadata"]["selected"] = selected
+        catalog = _written(tmp_path, {"streams": [stream]})
+        result = check(config, "--catalog", catalog)
+        assert result.code == code, result.output
+    assert "has no field 'city': select it in the tap" in result.output
+    assert "is not a Singer catalog" in check(config, "--catalog", _written(tmp_path, [])).message
+
+
+def test_if_asked_cordial_fetches_a_file_with_a_header_alone(box):
+    result = check(box.target_config(), "--fetch")
+    assert result.code == 0, result.log
+    assert "fetched and read a file with a header alone" in dict(lines(result, "ok"))["fetch"]
+    [call] = import_calls(box)
+    assert call["strategy"] == "updateOnly"
+    assert "lists" not in call
+    assert box.contacts() == {}
+    assert box.account.lists() == {}
+    assert box.files() == []
+    assert result.leftovers == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("source_login_fails", "as seen from Cordial's side"), ("job_fails", "Cordial could fetch it")],
+)
+def test_a_file_that_cordial_cannot_fetch_or_read_is_one_line_and_leaves_nothing(box, fault, words):
+    box.fault(fault)
+    result = check(box.target_config(), "--fetch")
+    assert result.code == 1
+    [(what, text)] = lines(result, "failed")
+    assert what == "fetch"
+    assert words in text
+    assert box.files() == []
 
 
 def test_a_subscribe_status_that_is_set_is_not_warned_of(box):
@@ -94,11 +209,12 @@ def test_what_does_not_work_is_one_sentence_by_check_and_before_the_first_record
     overrides, words = WRONG[what]
     config = box.target_config(**overrides)
     checked, ran = check(config), run(config, MESSAGES)
-    for result in (checked, ran):
+    for result, text in ((checked, checked.output), (ran, ran.message)):
         assert result.code == 1
-        assert words in result.message
+        assert words in text
         assert "Traceback" not in result.log
-    assert all(line.startswith("ok  ") for line in checked.output.splitlines())
+    assert len(lines(checked, "failed")) == 1
+    assert "CRITICAL" not in checked.log, "each failure is told once"
     assert ran.states == []
     assert writes(box) == []
     assert box.contacts() == {}
@@ -109,34 +225,34 @@ def test_a_storage_that_cannot_be_written_is_one_sentence(box, fault):
     box.fault(fault)
     result = check(box.target_config())
     assert result.code == 1
-    assert box.storage_url in result.message
+    assert box.storage_url in dict(lines(result, "failed"))["storage"]
 
 
-@pytest.mark.parametrize("endpoint", ["accountcontactattributes", "jobs"])
+@pytest.mark.parametrize("endpoint", ["accountcontactattributes", "jobs", "accountlists"])
 def test_an_endpoint_that_the_key_may_not_use_is_named(box, endpoint):
     box.fault("cordial_status", 403, path=endpoint)
     result = check(box.target_config())
     assert result.code == 1
-    assert f"The API key may not use /{endpoint} (403): tick it on the key in Cordial." in result.message
+    told = [text for _, text in lines(result, "failed")]
+    assert told == [f"The API key may not use /{endpoint} (403): tick it on the key in Cordial."]
 
 
 def test_an_address_that_is_not_cordials_is_one_sentence(box):
     box.fault("cordial_status", 404, path="accountcontactattributes")
     result = check(box.target_config(field_mapping={}))
     assert result.code == 1
-    assert (
-        "Cordial does not know /accountcontactattributes (404): check api_url, with its version"
-        in result.message
-    )
+    [(_, text)] = lines(result, "failed")
+    assert "Cordial does not know /accountcontactattributes (404): check api_url, with its version" in text
 
 
 def test_everything_that_does_not_work_is_told_at_once(box):
     box.fault("storage_read_only")
     result = check(box.target_config(field_mapping={"first_name": "nickname"}, list_name="birthday"))
     assert result.code == 1
-    assert "no attribute 'nickname'" in result.message
-    assert "has an attribute named 'birthday'" in result.message
-    assert "The storage at" in result.message
+    told = dict(lines(result, "failed"))
+    assert "no attribute 'nickname'" in told["field"]
+    assert "has an attribute named 'birthday'" in told["list"]
+    assert "The storage at" in told["storage"]
 
 
 def test_a_required_attribute_has_to_be_mapped_unless_no_contact_is_created(box):
@@ -145,7 +261,7 @@ def test_a_required_attribute_has_to_be_mapped_unless_no_contact_is_created(box)
     assert result.code == 1
     assert (
         "Cordial requires the attribute tier of each contact: map a field to it in field_mapping"
-        in result.message
+        in dict(lines(result, "failed"))["fields"]
     )
     assert check(box.target_config(import_strategy="updateOnly")).code == 0
     assert check(box.target_config(field_mapping={"first_name": "tier"})).code == 0
@@ -160,7 +276,7 @@ def test_attributes_are_understood_in_either_shape(box, shape):
 def test_an_account_without_attributes_is_understood(box):
     box.fault("attributes_shape", "empty")
     assert check(box.target_config(field_mapping={})).code == 0
-    assert "Cordial has no attribute" in check(box.target_config()).message
+    assert "Cordial has no attribute" in check(box.target_config()).output
 
 
 def test_a_list_of_a_fixed_name_is_looked_up_and_not_created(box):
@@ -169,9 +285,9 @@ def test_a_list_of_a_fixed_name_is_looked_up_and_not_created(box):
         name: check(box.target_config(list_name=name)).output
         for name in ("there", str(number), "My new list")
     }
-    assert "ok  list there: found" in outputs["there"]
-    assert f"ok  list {number}: found" in outputs[str(number)]
-    assert "ok  list My_new_list: will be created" in outputs["My new list"]
+    assert "there: found, 0 contacts" in outputs["there"]
+    assert "there: found, 0 contacts" in outputs[str(number)]
+    assert "My_new_list: will be created" in outputs["My new list"]
     assert set(box.account.lists().values()) == {"there"}
 
 
@@ -179,12 +295,13 @@ def test_lists_are_not_looked_at_when_contacts_go_on_none(box):
     result = check(box.target_config(list_action="none", list_name="4711"))
     assert result.code == 0, result.log
     assert "list" not in result.output
+    assert all("accountlists" not in request.path for request in box.requests)
 
 
 def test_a_plan_leaves_the_storage_alone(box):
     result = check(box.target_config(plan_only=True, storage_password="wrong"))
     assert result.code == 0, result.log
-    assert "storage" not in result.output
+    assert ("storage", "a plan (plan_only) leaves it alone") in lines(result, "untried")
 
 
 def test_nothing_is_checked_when_there_is_nothing_to_send(box):
@@ -200,3 +317,9 @@ def test_a_run_checks_once(box):
     assert result.code == 0, result.log
     assert len(box.list_members(LIST)) == 50
     assert [request.path for request in box.requests].count("/v2/accountcontactattributes") == 1
+
+
+def _written(folder, content):
+    path = folder / "written.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)

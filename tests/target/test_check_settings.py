@@ -181,12 +181,12 @@ def test_of_several_files_the_later_wins_and_the_environment_over_both(box, tmp_
     (tmp_path / "1.json").write_text(json.dumps({**config, "list_name": "first", "list_action": "none"}))
     (tmp_path / "2.json").write_text(json.dumps({"list_name": "second", "list_action": "sync"}))
     files = ["--config", str(tmp_path / "1.json"), "--config", str(tmp_path / "2.json"), "--check"]
-    assert "list second: will be created" in run_with_environment({}, files)[1]
+    assert "second: will be created" in run_with_environment({}, files)[1]
     variables = {"TARGET_CORDIAL_LIST_NAME": "third"}
-    assert "list second: will be created" in run_with_environment(variables, files)[1]
-    assert "list third: will be created" in run_with_environment(variables, ["--config", "ENV", *files])[1]
+    assert "second: will be created" in run_with_environment(variables, files)[1]
+    assert "third: will be created" in run_with_environment(variables, ["--config", "ENV", *files])[1]
     blank = {"TARGET_CORDIAL_LIST_NAME": " "}
-    assert "list second: will be created" in run_with_environment(blank, ["--config", "ENV", *files])[1]
+    assert "second: will be created" in run_with_environment(blank, ["--config", "ENV", *files])[1]
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_signal_while_cordial_makes_an_import_thread_wait_ends_the_run(box):
 def test_a_signal_ends_the_check(box):
     box.fault("slow_answer", 60, path="GET /v2/accountcontactattributes")
     with started(quick_config(box), arguments=["--check"]) as running:
-        running.wait_for_log("Skipping parse of env var settings")
+        running.wait_for_log("target-cordial v")
         time.sleep(0.5)
         running.process.send_signal(signal.SIGTERM)
         assert running.result().code == 128 + signal.SIGTERM

@@ -112,7 +112,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_leaves_nothing(box, folder, we
     people = [enter(f"p{number}@example.com", first_name="x" * 100) for number in range(5_000)]
     with started(config_for(box, folder, web)) as running:
         running.write([AUDIENCE_SCHEMA, enter("ada@example.com")])
-        running.wait_for_log("storage: written, read back and deleted")
+        running.wait_for_log("the storage was written, read back and deleted")
         # No file of this process may grow past 100 kB from here on: the nearest thing to a full disk.
         limit(running.process.pid, 100_000)
         running.write([*people, state({"at": 1})])

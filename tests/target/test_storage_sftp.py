@@ -211,7 +211,7 @@ def test_a_storage_that_breaks_after_the_check_acknowledges_nothing(box, fault):
     people = [enter(f"p{number}@example.com", first_name="x" * 100) for number in range(2_000)]
     with started(box.target_config()) as running:
         running.write([AUDIENCE_SCHEMA, enter("ada@example.com")])
-        running.wait_for_log("storage: written, read back and deleted")
+        running.wait_for_log("the storage was written, read back and deleted")
         box.fault(fault)
         running.write([*people, state({"at": 1})])
         running.end_input()
@@ -224,7 +224,7 @@ def test_a_file_of_which_half_is_missing_is_never_registered(box):
     people = [enter(f"p{number}@example.com", first_name="x" * 100) for number in range(2_000)]
     with started(box.target_config()) as running:
         running.write([AUDIENCE_SCHEMA, enter("ada@example.com")])
-        running.wait_for_log("storage: written, read back and deleted")
+        running.wait_for_log("the storage was written, read back and deleted")
         box.fault("storage_short")
         running.write([*people, state({"at": 1})])
         running.end_input()

@@ -1,0 +1,99 @@
+"""The check by `--test`: everything that a run needs, tried before anything is sent or remembered."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+from singer_process.errors import UserError
+from tap_lytics_audience.landed_files import LandedFiles
+from tap_lytics_audience.ledger import Ledger
+from tap_lytics_audience.lookup import filter_text
+from tap_lytics_audience.spool import member_key
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from singer_process.checklist import Checklist
+    from tap_lytics_audience.client import Audience, Lytics
+    from tap_lytics_audience.settings import Settings
+
+CONTROLS = 5
+
+
+def check_token(settings: Settings, lytics: Lytics, checklist: Checklist) -> bool:
+    """Try the token.
+
+    Args:
+        settings: The settings.
+        lytics: The account.
+        checklist: Takes a line.
+
+    Returns:
+        Whether it works.
+    """
+    with checklist.trying("token"):
+        count = len(lytics.fields())
+        checklist.ok("token", f"Lytics at {settings.api_url} takes the API token; {count} profile fields")
+        return True
+    return False
+
+
+def check_audiences(settings: Settings, lytics: Lytics, checklist: Checklist) -> None:
+    """Try all calls that a run makes about audiences: what they are, who is in them, who left.
+
+    Args:
+        settings: The settings.
+        lytics: The account.
+        checklist: Takes lines for each audience.
+    """
+    for name in settings.audiences:
+        with checklist.trying("audience"):
+            audience = lytics.audience(name)
+            size = "of unknown size" if audience.size is None else f"{audience.size:,} profiles"
+            checklist.ok("audience", f"{audience.slug}: found as {audience.name!r}, {size}")
+            _check_members(settings, lytics, audience, checklist)
+
+
+def check_places(settings: Settings, folder: Path, checklist: Checklist) -> None:
+    """Try the folders that a run uses.
+
+    Args:
+        settings: The settings.
+        folder: For files on this machine.
+        checklist: Takes a line for each thing.
+    """
+    with checklist.trying("ledger"):
+        Ledger(settings.ledger_url, "check", "check", folder).check()
+        checklist.ok("ledger", f"{settings.ledger_url}: written, read back and deleted")
+    if settings.change_detection == "triggers" and settings.triggers_url is not None:
+        with checklist.trying("triggers"):
+            files = LandedFiles(settings.triggers_url).since(dt.datetime.min.replace(tzinfo=dt.timezone.utc))
+            checklist.ok("triggers", f"{settings.triggers_url}: listed, {len(files):,} files of messages")
+
+
+def _check_members(settings: Settings, lytics: Lytics, audience: Audience, checklist: Checklist) -> None:
+    identifier = settings.identifier_field
+    page = next(lytics.scan(audience.id, [identifier]), None)
+    rows = [] if page is None else page.rows
+    found = [str(row[identifier]) for row in rows if member_key(row.get(identifier)) is not None]
+    checklist.ok(
+        "members", f"{audience.slug}: read a page; {len(found)} of its {len(rows)} profiles have {identifier}"
+    )
+    if not found:
+        checklist.untried("exits", f"{audience.slug}: nobody with {identifier} to look up")
+        return
+    with checklist.trying("exits"):
+        # One may have left a moment ago; not all of several.
+        asked = found[:CONTROLS]
+        pages = lytics.find(filter_text(audience, identifier, asked), [identifier])
+        keys = {member_key(row.get(identifier)) for page in pages for row in page.rows}
+        if keys.isdisjoint(map(member_key, asked)):
+            msg = (
+                f"Members of audience {audience.slug!r} whom Lytics just showed are not found by an ad hoc scan, so no exit could be "
+                "confirmed: give the API token the right to it, or ask Lytics' support."
+            )
+            raise UserError(msg)
+        checklist.ok(
+            "exits", f"{audience.slug}: members are found again when looked up, so exits can be confirmed"
+        )
