@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import random
 import signal
@@ -265,9 +264,8 @@ def test_after_any_kills_and_faults_one_clean_run_makes_lists_and_attributes_equ
             witness.position = 0
     box.clear_faults()
     result = play(box, config, history, witness, None)
-    print(*told, sep="\n")
-    assert result.code == 0, result.log
-    assert witness.position == len(history.events)
+    assert result.code == 0, (told, result.log)
+    assert witness.position == len(history.events), told
     assert not witness.complaints, (told, witness.complaints[:5], result.log)
     box.wait_idle()
     contacts = box.contacts()

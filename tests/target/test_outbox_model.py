@@ -62,6 +62,7 @@ events = st.sampled_from(
         "register_again",
         "call_comes_too_late",
         "fail",
+        "import_rows_of_what_was_given_up",
         "kill",
     ]
 )
@@ -122,6 +123,7 @@ class Process:
         self.under_way: dict[int, tuple[ImportFile, list[Job]]] = {}
         self.memberships: dict[tuple[ContactList, str], int] = {}
         self.read_position = world.acknowledged
+        self.given_up: list[Job] = []
         self.failed = False
 
     def read(self) -> None:
@@ -221,12 +223,19 @@ class Process:
             self.acknowledge()
 
     def fail(self) -> None:
+        """A file is given up; what Cordial has of it may go on for as long as it likes."""
         found = self.some()
         if found is not None:
             del self.under_way[found[0].number]
             self.outbox.order.give_up(found[0])
+            self.given_up += found[1]
             self.failed = True
             self.acknowledge()
+
+    def import_rows_of_what_was_given_up(self) -> None:
+        for job in self.given_up:
+            while job.rows:
+                self.world.account.apply(job.rows.pop())
 
     def acknowledge(self) -> None:
         state = self.outbox.acknowledged()
@@ -280,6 +289,7 @@ class World:
                 for row in job.rows:
                     self.account.apply(row)
             del self.process.under_way[found[0].number]
+        self.process.import_rows_of_what_was_given_up()
         self.process.held.close()
         # Sent again, what is in doubt counts as new: the source's state then is the source's state now.
         self.account = Account(
