@@ -24,6 +24,7 @@ from hub.definitions import (
     settings_page,
 )
 from sandbox import AudienceSpec
+from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, line, quick_config, state
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -37,6 +38,23 @@ def misfits(project):
         f"{error.json_path}: {error.message}"
         for error in Draft202012Validator(json.loads(text)).iter_errors(project)
     ]
+
+
+def meltano(folder, *arguments, **variables):
+    return subprocess.run(
+        [BIN / "meltano", *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,24 +133,7 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     (tmp_path / "meltano.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     below = tmp_path / "some" / "folder"
     below.mkdir(parents=True)
-
-    def meltano(**variables):
-        return subprocess.run(
-            [BIN / "meltano", "run", "tap-lytics-audience", "target-cordial"],
-            cwd=below,
-            env={
-                **os.environ,
-                "PATH": f"{BIN}:{os.environ['PATH']}",
-                "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-                **variables,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
-    first = meltano()
+    first = meltano(below, "run", "tap-lytics-audience", "target-cordial")
     assert first.returncode == 0, first.stderr
     assert box.verify("vip_customers", "Lytics_VIP_Customers").ok
     assert (tmp_path / "ledger" / "sandbox").is_dir(), (
@@ -141,7 +142,8 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     box.clear_requests()
     box.world.advance("vip_customers", enter=1, leave=1)
     # As the messages about limits say: a variable for one run.
-    second = meltano(TARGET_CORDIAL_MAX_REMOVAL_PERCENT="100", TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT="99.5")
+    limits = {"TARGET_CORDIAL_MAX_REMOVAL_PERCENT": "100", "TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT": "99.5"}
+    second = meltano(below, "run", "tap-lytics-audience", "target-cordial", **limits)
     assert second.returncode == 0, second.stderr
     assert box.verify("vip_customers", "Lytics_VIP_Customers").ok
     imports = [request for request in box.requests if request.path.endswith("/contactimports")]
@@ -149,21 +151,60 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     assert "person." not in first.stderr + second.stderr
 
 
+def test_a_run_that_meltano_ends_for_its_timeout_keeps_the_state_of_all_that_was_done(box, tmp_path):
+    messages = [
+        AUDIENCE_SCHEMA,
+        enter("ada@example.com"),
+        state({"bookmarks": {"at": 1}}),
+        enter("bob@example.com"),
+        state({"bookmarks": {"at": 2}}),
+    ]
+    (tmp_path / "messages").write_bytes(b"".join(map(line, messages)))
+    tap = tmp_path / "tap-endless"
+    tap.write_text(f"#!/bin/sh\ncat {tmp_path / 'messages'}\nexec sleep 3600\n", encoding="utf-8")
+    tap.chmod(0o700)
+    target = {"name": "target-cordial", "namespace": "target_cordial"}
+    target["config"] = quick_config(box, batch_size_rows=1, max_concurrent_imports=1)
+    target["settings"] = settings_of(about("target-cordial"))
+    project = {
+        "project_id": "7a6f7d1c-0000-4000-8000-000000000000",
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
+        "plugins": {
+            "extractors": [{"name": "tap-endless", "namespace": "tap_endless", "executable": str(tap)}],
+            "loaders": [target],
+        },
+    }
+    (tmp_path / "meltano.yml").write_text(yaml.safe_dump(project), encoding="utf-8")
+    # How long Meltano takes to start is the machine's affair; the second import never ends, however long it has.
+    for seconds in (15, 60, 240):
+        box.fault("job_never_ends", path="POST /v2/contactimports", nth=2)
+        run = meltano(tmp_path, "run", "tap-endless", "target-cordial", f"--timeout={seconds}")
+        assert run.returncode != 0
+        if any(job["status"] == "Processing" for job in box.jobs()):
+            break
+        box.clear_faults()
+    assert box.list_members(LIST) == {"ada@example.com"}, run.stderr
+    found = meltano(tmp_path, "state", "get", "dev:tap-endless-to-target-cordial")
+    assert json.loads(found.stdout)["singer_state"] == {"bookmarks": {"at": 1}}, run.stderr
+    box.clear_faults()
+
+
 def test_the_definitions_can_be_added_to_another_project(tmp_path):
     """`meltano add --from-ref` takes them as they are."""
-    meltano = BIN / "meltano"
+    command = BIN / "meltano"
     environment = {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-    subprocess.run([meltano, "init", "other"], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    subprocess.run([command, "init", "other"], cwd=tmp_path, env=environment, capture_output=True, check=True)
     for plugin, group in GROUPS.items():
         reference = tmp_path / f"{plugin}.yml"
         shutil.copy(ROOT / "hub" / f"{plugin}.yml", reference)
         added = subprocess.run(
             [
-                meltano,
+                command,
                 "add",
                 "--plugin-type",
                 group[:-1],

@@ -69,9 +69,12 @@ class Result:
 class Running:
     """A target that runs, and takes messages as they are written to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], temporary: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], temporary: Path, on_state: Callable[[Any], None] | None = None
+    ) -> None:
         self.process = process
         self.temporary = temporary
+        self._on_state = on_state
         self._output: list[bytes] = []
         self._log: list[bytes] = []
         self._states: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -132,7 +135,10 @@ class Running:
         for text in self.process.stdout or ():
             self._output.append(text)
             with contextlib.suppress(ValueError):
-                self._states.put(json.loads(text))
+                found = json.loads(text)
+                if self._on_state is not None:
+                    self._on_state(found)
+                self._states.put(found)
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
@@ -147,6 +153,7 @@ def started(
     arguments: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
     is_listened_to: bool = True,
+    on_state: Callable[[Any], None] | None = None,
 ) -> Iterator[Running]:
     """Start the target, in a folder of its own; it is killed if it still runs at the end of the block.
 
@@ -155,6 +162,7 @@ def started(
         arguments: More command-line arguments.
         env: More environment variables.
         is_listened_to: False closes the pipe that it writes states to: nobody takes them.
+        on_state: Called with each state as it comes, in a thread of its own.
     """
     with tempfile.TemporaryDirectory(prefix="target-test-") as folder:
         temporary = Path(folder, "tmp")
@@ -172,7 +180,7 @@ def started(
         )
         if not is_listened_to:
             os.close(output)
-        running = Running(process, temporary)
+        running = Running(process, temporary, on_state)
         try:
             yield running
         finally:
