@@ -174,6 +174,7 @@ _CORDIAL = (
         "Can't login to the server (sandbox)",
     ),
     FaultKind("jobs_listed_late", "cordial", "a new job is listed only later (unknown)", 1.0, "seconds"),
+    FaultKind("listing_held", "cordial", "a new job is not listed until the fault is cleared (unknown)"),
     FaultKind("late_fetch", "cordial", "an import fetches its file only later", 1.0, "seconds"),
     FaultKind(
         "zombie_import",

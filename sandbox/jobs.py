@@ -42,6 +42,7 @@ class Jobs:
         self._workers = ThreadPoolExecutor(8, thread_name_prefix="cordial")
         self._running: set[asyncio.Task[None]] = set()
         self._listed_at: dict[str, dt.datetime] = {}
+        self._held: set[str] = set()
         self._stopping = threading.Event()
 
     @property
@@ -60,7 +61,12 @@ class Jobs:
     def listed(self) -> dict[str, dict[str, t.Any]]:
         """The jobs that a list of jobs shows, by id."""
         now = _now()
-        return {id_: job for id_, job in self._account.jobs().items() if self._listed_at.get(id_, now) <= now}
+        held = self._held if self._faults.is_on("listing_held") else ()
+        return {
+            id_: job
+            for id_, job in self._account.jobs().items()
+            if self._listed_at.get(id_, now) <= now and id_ not in held
+        }
 
     async def start_import(self, body: dict[str, t.Any]) -> str:
         """Register an import.
@@ -126,6 +132,8 @@ class Jobs:
         late = self._faults.get("jobs_listed_late")
         if late is not None:
             self._listed_at[job_id] = _now() + dt.timedelta(seconds=late)
+        if self._faults.get("listing_held") is not None:
+            self._held.add(job_id)
         return job_id
 
     def _add_import(self, body: dict[str, t.Any], parent: str | None = None) -> str:

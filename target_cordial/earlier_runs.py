@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
 RUN_TIME_FORMAT = "%Y%m%d%H%M%S"
 """A run's name begins with the time at which it started, in UTC."""
 _RUN_TIME_CHARACTERS = 14
+ASIDE_SUFFIX = ".left"
 _CLOCK_SKEW = dt.timedelta(hours=1)
 
 logger = logging.getLogger("target-cordial")
@@ -25,7 +26,8 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
     """Delete the import files that an earlier run left, and wait for imports of it that are still under way.
 
     A file goes when its import is done. So one that is left may be of an import that is not listed yet, and is
-    looked for as long as it takes a job to be listed.
+    looked for as long as it takes a job to be listed. Until then the file stays under another name: should this run
+    be killed too, the next one looks as long.
 
     Args:
         importer: This run's importer.
@@ -35,16 +37,28 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
         UserError: If an earlier import does not come to an end.
     """
     prefix = f"{pipeline}-"
-    left = [name for name in importer.storage.names() if name.startswith(prefix)]
+    left = [_put_aside(name, importer) for name in importer.storage.names() if name.startswith(prefix)]
+    _wait_for_imports(left, prefix, importer)
     for name in left:
-        # First of all: a call that is still on its way then finds nothing to import.
         importer.storage.delete(name)
+
+
+def _put_aside(name: str, importer: Importer) -> str:
+    """Give a file another name, so that a call that is still on its way finds nothing to import."""
+    aside = name.removesuffix(ASIDE_SUFFIX) + ASIDE_SUFFIX
+    if aside != name:
+        importer.storage.rename(name, aside)
+    return aside
+
+
+def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
     started = {name.split(".")[0]: time_of_run(name.removeprefix(prefix)) for name in left}
     unlisted = {name for name, time in started.items() if time is not None}
     since = min(
         (time - _CLOCK_SKEW for time in started.values() if time is not None), default=importer.run_started_at
     )
     looks_left = LOOKUPS if unlisted else 1
+    is_settled = not unlisted
     while looks_left:
         looks_left -= 1
         listed = importer.listed_jobs(since)
@@ -56,12 +70,14 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
         ]
         for job, name in unfinished:
             _wait_for(job.id, name, importer)
-        if not unfinished and not unlisted:
+        is_quiet = not unfinished and not unlisted
+        if is_quiet and is_settled:
             return
-        if unfinished:
-            # What ended just now may have left children.
+        if is_quiet or unfinished:
+            # What ended just now, or while it was listed, may have left children.
             looks_left = max(looks_left, 1)
-        if looks_left:
+        is_settled = is_quiet
+        if looks_left and not is_settled:
             importer.pause()
 
 

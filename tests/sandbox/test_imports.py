@@ -483,6 +483,15 @@ def test_a_new_job_is_listed_late_but_found_by_its_id(box):
     assert cordial(box, "GET", f"/jobs/{job_id}").json()["status"] == "Done"
 
 
+def test_a_new_job_is_not_listed_until_the_fault_is_cleared(box):
+    box.fault("listing_held")
+    job_id = start(box, PEOPLE)
+    box.wait_idle()
+    assert cordial(box, "GET", "/jobs").status_code == 404
+    box.clear_faults()
+    assert [job["_id"] for job in cordial(box, "GET", "/jobs").json()] == [job_id]
+
+
 @pytest.mark.parametrize(("is_there", "status"), [(True, "Done"), (False, "Failed")])
 def test_a_file_is_looked_for_only_after_the_import_was_registered(box, is_there, status):
     box.fault("late_fetch", 0.05)

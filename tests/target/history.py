@@ -16,6 +16,7 @@ from tests.target.running import AUDIENCE_SCHEMA, enter, exit_, state
 LISTS = {"VIP Customers": "Lytics_VIP_Customers", "Night Owls": "Lytics_Night_Owls"}
 """Each audience, and the list that it goes to."""
 PEOPLE = 80
+BUSY = 8
 DELETED = "deleted@example.com"
 """Somebody whose contact was deleted in Cordial, and who leaves again and again."""
 STATE_EVERY = 7
@@ -106,7 +107,8 @@ class History:
         at_the_end = [] if exits == "none" else [Event(self._draw.choice(list(LISTS)), DELETED, None)]
         for _ in range(moves):
             audience = self._draw.choice(list(LISTS))
-            address = self._draw.choice(self._addresses)
+            # Some change all the time, so that files that follow one another share contacts.
+            address = self._draw.choice(self._addresses[: BUSY if self._draw.random() < 0.6 else PEOPLE])
             if (audience, address) in self._members and self._draw.random() < leaves:
                 left = Event(audience, address, None)
                 self._members.discard(left.membership)

@@ -57,6 +57,36 @@ def test_an_import_of_an_earlier_run_ends_before_the_first_new_one(box, fault):
     assert re.search(r"Waiting for import cordial-\S+-0001 of an earlier run", result.log)
 
 
+def job_lists(box):
+    return sum(call.path == "/v2/jobs" for call in box.requests)
+
+
+def test_an_import_that_is_not_listed_yet_is_looked_for_also_when_the_run_after_it_was_killed(box):
+    config = quick_config(box, poll_interval_seconds=0.5)
+    box.fault("job_never_ends")
+    box.fault("listing_held")
+    kill_when_registered(box, config)
+    [file] = box.files()
+    with started(config) as running:
+        running.write(NEW)
+        # A call that is still on its way finds no file.
+        wait_until(lambda: file not in box.files())
+        running.process.kill()
+        running.result()
+    lists = job_lists(box)
+    with started(config) as running:
+        running.write(NEW)
+        running.end_input()
+        # One for the check, one for each status, and then again.
+        wait_until(lambda: job_lists(box) > lists + 7)
+        box.clear_faults("listing_held")
+        running.wait_for_log("Waiting for import")
+        assert len(import_calls(box)) == 1
+        box.clear_faults()
+        result = running.result()
+    assert_the_newest_wins(box, result)
+
+
 def test_a_file_of_an_earlier_run_is_deleted_so_that_a_late_call_finds_nothing(box):
     box.fault("zombie_import", 0, nth=1)
     box.fault("zombie_held")

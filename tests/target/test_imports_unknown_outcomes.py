@@ -94,6 +94,25 @@ def test_a_call_that_arrives_after_all_finds_no_file(box):
     assert name.endswith("-2")
 
 
+def test_an_import_that_was_registered_twice_is_done_when_both_are_also_when_they_are_listed_late(box):
+    box.fault("answer_lost", path=REGISTER, nth=1)
+    box.fault("job_never_ends", path=REGISTER, nth=1)
+    box.fault("listing_held")
+    with started(quick_config(box, poll_interval_seconds=0.3)) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        wait_until(lambda: len(import_calls(box)) == 2 and len(job_names(box)) == 1)
+        [first, _] = box.account.jobs()
+        assert not any(call.path == f"/v2/jobs/{first}" for call in box.requests)
+        box.clear_faults("listing_held")
+        wait_until(lambda: any(call.path == f"/v2/jobs/{first}" for call in box.requests))
+        assert running.states_so_far == []
+        box.clear_faults()
+        result = running.result()
+    assert_all_is_well(box, result)
+    assert len(job_names(box)) == 2
+
+
 def test_a_file_that_cannot_be_registered_at_all_ends_the_run(box):
     box.fault("cordial_status", 503, path=REGISTER)
     result = run(quick_config(box), MESSAGES)
