@@ -50,8 +50,8 @@ def app(folder: Path) -> web.Application:
     async def lists(_: web.Request) -> web.Response:
         return web.json_response([LIST])
 
-    async def one_list(_: web.Request) -> web.Response:
-        return web.json_response(LIST)
+    async def size(_: web.Request) -> web.Response:
+        return web.json_response({"count": 0})
 
     async def register(request: web.Request) -> web.Response:
         id_, name = f"job{next(numbers)}", (await request.json())["importName"]
@@ -80,7 +80,7 @@ def app(folder: Path) -> web.Application:
     server = web.Application(middlewares=[count])
     server.router.add_get("/v2/accountcontactattributes", attributes)
     server.router.add_get("/v2/accountlists", lists)
-    server.router.add_get("/v2/accountlists/{id}", one_list)
+    server.router.add_get("/v2/accountlists/{id}/count", size)
     server.router.add_post("/v2/contactimports", register)
     server.router.add_get("/v2/jobs/{id}", job)
     server.router.add_get("/v2/jobs", unfinished)

@@ -117,9 +117,9 @@ class BulkPath:
         for end in [*states, len(messages)]:
             if start < end:
                 self._take_records([message.record for message in messages[start:end]], lines, start)
-                self._run.delivery.tick()
             if end < len(messages):
                 self._run.delivery.state(messages[end].value)
+            self._run.delivery.tick()
             start = end + 1
         return len(messages) - len(states)
 

@@ -62,7 +62,9 @@ def test_the_summary_tells_of_each_list_and_of_the_whole_run(box):
     [whole] = [line for line in said if line.startswith("Run done:")]
     assert "8 records read, 1 rejected here (1 email: the identifier is not an e-mail address; see " in whole
     assert "and 0 by Cordial; 7 rows in 4 imports; " in whole
-    assert len(said) == len(set(said)), "nothing is said twice"
+    # Two imports may have taken equally long.
+    sentences = [line for line in said if not line.startswith("METRIC")]
+    assert len(sentences) == len(set(sentences)), "nothing is said twice"
 
 
 def test_a_failed_run_says_what_it_did_all_the_same(box):

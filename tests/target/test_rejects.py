@@ -168,7 +168,8 @@ def test_the_closing_line_counts_both_kinds_of_rejects(box):
         enter("b@example.com"),
     ]
     result = run(box.target_config(), messages)
-    assert "2 rejected here and 1 by Cordial" in result.log
+    assert "2 rejected here (2 email: the identifier is not an e-mail address; see " in result.log
+    assert "and 1 by Cordial" in result.log
 
 
 def test_many_rejects_leave_memory_before_the_input_ends(box):
