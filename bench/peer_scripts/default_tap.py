@@ -20,7 +20,12 @@ class Members(RESTStream):
     primary_keys = ("_id",)
     records_jsonpath = "$.data[*]"
     schema = th.PropertiesList(
-        *(th.Property(name, th.CustomType({})) for name in fields.split(","))
+        *(
+            th.Property(
+                name, th.CustomType({"type": ["string", "number", "boolean", "array", "object", "null"]})
+            )
+            for name in fields.split(",")
+        )
     ).to_dict()
 
     @property
