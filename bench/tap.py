@@ -11,6 +11,7 @@ from bench.runs import Contestant, measure, ratio
 from bench.servers import lytics
 from bench.setting import plugin
 from bench.table import Line, at_least, at_most
+from tap_lytics_audience.scan import PLAIN_SCAN_BELOW
 
 if t.TYPE_CHECKING:
     from bench.servers import Lytics
@@ -73,12 +74,12 @@ def workers(setting: Setting) -> t.Iterator[Line]:
     """What reading slices side by side is worth where a page takes a while.
 
     Args:
-        setting: How much to measure: a tenth of its members.
+        setting: How much to measure: a tenth of its members, or as many as it takes for slices.
 
     Yields:
         Lines of the table.
     """
-    members = setting.members // 10
+    members = max(setting.members // 10, PLAIN_SCAN_BELOW)
     with lytics(setting.scratch, members, f"lytics_slow={SLOW_SECONDS}") as server:
 
         def forget() -> None:

@@ -1,17 +1,30 @@
 """Many records at once come to the same as one after the other."""
 
 import decimal
+import io
 import json
 
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from target_cordial.bulk import BulkPath
 from target_cordial.cells import Attribute
 from target_cordial.mapping import RejectedError, contact_key, contact_keys
 from target_cordial.rows import RowWriter, columns_of
 from target_cordial.settings import Settings
-from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, kept_files, quick_config, run, state
+from target_cordial.target import TargetCordial
+from tests.target.running import (
+    AUDIENCE_SCHEMA,
+    LIST,
+    enter,
+    exit_,
+    kept_files,
+    line,
+    quick_config,
+    run,
+    state,
+)
 
 MARKER = "null-0123456789abcdef"
 MANY = settings(max_examples=300, deadline=None)
@@ -157,7 +170,6 @@ def messages():
             )
         if number % 40 == 39:
             yield state({"at": number})
-            yield b"\n"
     yield state({"at": 600})
 
 
@@ -195,3 +207,15 @@ def test_a_stream_in_bulk_gives_the_files_rejects_and_contacts_that_it_gives_rec
     assert len(in_bulk["files"]) > 10
     assert len(in_bulk["summary"]) == 2
     assert len(in_bulk["rejects"]) > 30
+
+
+def test_such_a_stream_does_go_in_bulk(box, monkeypatch):
+    taken = []
+    take = BulkPath.take
+    monkeypatch.setattr(BulkPath, "take", lambda path, lines: taken.append(take(path, lines)) or taken[-1])
+    target = TargetCordial(
+        config=quick_config(box, plan_only=True, max_removal_percent=100, max_reject_percent=100)
+    )
+    with target._ending_well():
+        target.listen(io.BytesIO(b"".join(map(line, messages()))))
+    assert sum(filter(None, taken)) > 500
