@@ -54,12 +54,14 @@ class StopSignal:
             raise Terminated(number)
 
     def _come_again(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Python drops what is raised while it clears away an object, so the signal comes once more in a moment."""
+        """Python drops what is raised while it clears away an object, so the signal comes once more in a moment.
+
+        What else objects complain of then comes of the breaking off, and the run ends anyway: a temporary file, say, that
+        the compiler had deleted before the library which asked it for a path could take note.
+        """
         if isinstance(unraisable.exc_value, Terminated):
             self._was_swallowed = True
             threading.Timer(COME_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
-        else:
-            sys.__unraisablehook__(unraisable)
 
     def check(self) -> None:
         """Stop here if a signal came.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import time
@@ -43,6 +44,25 @@ def test_a_signal_that_python_swallows_comes_again(stop, capsys):
 
     with pytest.raises(Terminated):
         wait()
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_broken_off_does_not_complain_as_it_is_cleared_away(stop, capsys):
+    class Broken:
+        def __del__(self):
+            reason = "Its file is gone"
+            raise FileNotFoundError(reason)
+
+    def work():
+        with stop.interruptible():
+            broken = Broken()
+            signal.raise_signal(signal.SIGUSR1)
+            return broken
+
+    with pytest.raises(Terminated) as caught:
+        work()
+    del caught
+    gc.collect()
     assert capsys.readouterr().err == ""
 
 
