@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import typing as t
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import metadata
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
@@ -26,8 +27,13 @@ TRIES = 4
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 MAX_MESSAGE_CHARACTERS = 200
 
+logger = logging.getLogger("tap-lytics-audience")
+
 Row: t.TypeAlias = dict[str, t.Any]
 """A profile as a scan gives it."""
+
+_ODD = re.compile(r'[,"\\\x00-\x1f]')
+"""In a field's name: a scan is asked for fields by a list with commas, and JSON would not have the name as it is."""
 
 _RETRY: dict[str, t.Any] = {
     "total": 7,
@@ -183,7 +189,7 @@ class Lytics:
             found = self._data("GET", "/api/schema/user")
         if isinstance(found, dict):
             found = found.get("columns") or found.get("fields")
-        return [
+        fields = [
             Field(
                 str(item.get("id") or item.get("as")),
                 str(item.get("type") or "dynamic"),
@@ -192,6 +198,12 @@ class Lytics:
             for item in (found if isinstance(found, list) else ())
             if isinstance(item, dict) and (item.get("id") or item.get("as"))
         ]
+        odd = [repr(field.name) for field in fields if _ODD.search(field.name)]
+        if odd:
+            logger.warning(
+                "The profile fields %s are left out: a scan cannot be asked for such names.", ", ".join(odd)
+            )
+        return [field for field in fields if not _ODD.search(field.name)]
 
     def scan(
         self, audience_id: str, fields: t.Sequence[str], splits: t.Sequence[int] | None = None
@@ -232,13 +244,14 @@ class Lytics:
         yield from self._pages("POST", "/api/segment/scan", query, filter_text)
 
     def _pages(self, method: str, path: str, query: dict[str, str], body: str | None) -> t.Iterator[Page]:
+        # Prepared once for all pages: to encode the fields anew for each took a quarter of the time of its call.
+        request = self._prepared(method, path, query, body)
+        first_url = request.url
         cursor = ""
         cursors: set[int] = set()
         while True:
             try:
-                reply = self._call(
-                    method, path, {**query, "start": cursor} if cursor else query, body, scan=True
-                )
+                reply = self._call(request, path, scan=True)
             except LyticsError as error:
                 if cursor and error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
                     raise CursorError(str(error)) from error
@@ -258,6 +271,7 @@ class Lytics:
             if not following:
                 return
             cursor = following
+            request.url = f"{first_url}&{urlencode({'start': cursor})}"
 
     def _size(self, audience_id: str) -> int | None:
         found = self._data("GET", "/api/segment/sizes", {"ids": audience_id})
@@ -268,30 +282,34 @@ class Lytics:
         return None
 
     def _data(self, method: str, path: str, query: dict[str, str] | None = None) -> t.Any:
-        return self._call(method, path, query or {}, None).get("data")
+        return self._call(self._prepared(method, path, query or {}, None), path).get("data")
 
-    def _call(
-        self, method: str, path: str, query: dict[str, str], body: str | None, *, scan: bool = False
-    ) -> dict[str, t.Any]:
+    def _prepared(
+        self, method: str, path: str, query: dict[str, str], body: str | None
+    ) -> requests.PreparedRequest:
+        call = requests.Request(
+            method,
+            self._url + path,
+            params=query,
+            data=None if body is None else body.encode(),
+            headers={} if body is None else {"Content-Type": "text/plain"},
+        )
+        try:
+            return self._session.prepare_request(call)
+        except requests.RequestException as error:
+            raise LyticsError(self._unreachable(error)) from error
+
+    def _call(self, request: requests.PreparedRequest, path: str, *, scan: bool = False) -> dict[str, t.Any]:
         """Make a call, again when its answer breaks off or says that it is none."""
         for tries_left in range(TRIES - 1, -1, -1):
             try:
-                reply = self._session.request(
-                    method,
-                    self._url + path,
-                    params=query,
-                    data=None if body is None else body.encode(),
-                    headers={} if body is None else {"Content-Type": "text/plain"},
-                    timeout=self._timeout,
-                    stream=True,
-                    allow_redirects=False,
-                )
+                reply = self._session.send(request, timeout=self._timeout, stream=True, allow_redirects=False)
                 content = _bounded(reply)
             except requests.exceptions.ChunkedEncodingError as error:
                 # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
                 if not tries_left:
                     raise LyticsError(self._unreachable(error)) from error
-                self._tell_retry("broke off", method, path, tries_left)
+                self._tell_retry("broke off", request.method, path, tries_left)
                 continue
             except requests.RequestException as error:
                 raise LyticsError(self._unreachable(error)) from error
@@ -309,11 +327,11 @@ class Lytics:
                 )
                 msg = f"The answer from {self._host} to {_kind(path)} {what}: check api_url, or run again later."
                 raise LyticsError(msg)
-            self._tell_retry("holds no data", method, path, tries_left)
+            self._tell_retry("holds no data", request.method, path, tries_left)
         raise AssertionError
 
     @staticmethod
-    def _tell_retry(fault: str, method: str, path: str, tries_left: int) -> None:
+    def _tell_retry(fault: str, method: str | None, path: str, tries_left: int) -> None:
         tell_retry(f"An answer of Lytics {fault}", f"{method} {path}", wait=0, tries=TRIES - tries_left + 1)
 
     @property

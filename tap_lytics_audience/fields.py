@@ -5,22 +5,28 @@ from __future__ import annotations
 import decimal
 import hashlib
 import math
+import operator
 import re
+import types
 import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec.structs import astuple
 
 if t.TYPE_CHECKING:
     from tap_lytics_audience.client import Field
 
 Json: t.TypeAlias = t.Any
+Values: t.TypeAlias = "tuple[Json, ...]"
+Converter: t.TypeAlias = "t.Callable[[Json], Json]"
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TRUE = frozenset({"t", "true", "1", "yes"})
 _FALSE = frozenset({"f", "false", "0", "no"})
 _TIMES = frozenset({"date", "time", "datetime"})
+_TEXT_LISTS = frozenset({"[]string", "ts[]string", "[]time", "membership"})
 _ANY: dict[str, Json] = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 _MAX_FLOAT_DIGITS = 15
 _MAX_NUMBER_CHARACTERS = 100
@@ -49,7 +55,7 @@ def json_schema(kind: str) -> dict[str, Json]:
         return {"type": ["string", "null"], "format": "date-time"}
     if kind in _SCALARS:
         return {"type": [_SCALARS[kind], "null"]}
-    if kind in {"[]string", "ts[]string", "[]time", "membership"}:
+    if kind in _TEXT_LISTS:
         return {"type": ["array", "null"], "items": {"type": ["string", "null"]}}
     item = _map_item(kind)
     if item is not None:
@@ -71,39 +77,34 @@ def type_name(schema: t.Mapping[str, Json]) -> str:
     return f"{name} ({schema['format']})" if "format" in schema else name
 
 
-def coerce(kind: str, value: Json) -> Json:
-    """Make a value fit its field's type: older accounts give numbers and booleans as text.
+def converter(kind: str) -> Converter:
+    """How values are made to fit their field's type: older accounts give numbers and booleans as text.
 
     Args:
         kind: The type.
-        value: The value.
 
     Returns:
-        The typed value.
-
-    Raises:
-        MisfitError: If it does not fit.
+        A function of a value that is not null, which gives the typed value or raises MisfitError.
     """
-    if value is None:
-        return None
-    if kind == "string" or kind in _TIMES:
-        return _text(value)
-    if kind in {"int", "integer"}:
-        return _integer(value)
-    if kind in {"number", "float"}:
-        return _number(value)
-    if kind in {"bool", "boolean"}:
-        return _boolean(value)
-    if kind in {"[]string", "ts[]string", "[]time", "membership"}:
-        return (
-            [_text(item) for item in value if item is not None] if isinstance(value, list) else [_text(value)]
-        )
+    simple = _CONVERTERS.get(kind)
+    if simple is not None:
+        return simple
     item = _map_item(kind)
-    if item is not None:
-        if not isinstance(value, dict):
+    return _same if item is None else _map_converter(item)
+
+
+def _map_converter(kind: str) -> Converter:
+    convert, exact = converter(kind), _EXACT.get(kind)
+
+    def typed(value: Json) -> Json:
+        if type(value) is not dict:
             raise MisfitError
-        return {str(key): coerce(item, inner) for key, inner in value.items()}
-    return value
+        return {
+            key: inner if inner is None or type(inner) is exact else convert(inner)
+            for key, inner in value.items()
+        }
+
+    return typed
 
 
 @dataclass
@@ -131,14 +132,25 @@ class Selection:
     def __post_init__(self) -> None:
         """Where each field stands among the typed values; a null stands last, for fields that the account lost."""
         places = {name: place for place, name in enumerate(self.kinds)}
-        self._plan = [(name, kind, _EXACT.get(kind)) for name, kind in self.kinds.items()]
-        self._sent = [(column, places[name]) for name, column in self.sent]
+        self._plan = {
+            name: (places[name], converter(kind), _EXACT.get(kind)) for name, kind in self.kinds.items()
+        }
+        self._profile = _struct("Profile", {name: _exact_type(kind) for name, kind in self.kinds.items()})
+        self._record = _struct("Record", {column: t.Any for _, column in self.sent})
+        self._sent_values = _getter([places[name] for name, _ in self.sent])
         self._digests = [
-            [(places.get(name, -1), self.kinds.get(name) in _CANONICAL_KINDS) for name in fields]
+            (
+                _getter([places.get(name, -1) for name in fields]),
+                [
+                    (place, canonical)
+                    for place, name in enumerate(fields)
+                    if (canonical := _canonical_form(self.kinds.get(name, "string"))) is not None
+                ],
+            )
             for fields in (self.fields, *self.compared)
         ]
 
-    def typed(self, row: t.Mapping[str, Json]) -> list[Json]:
+    def typed(self, row: t.Mapping[str, Json]) -> Values:
         """A profile's values, typed.
 
         Args:
@@ -147,20 +159,29 @@ class Selection:
         Returns:
             Values in the order of `kinds`, null where the profile has none, and a null at the end.
         """
-        values: list[Json] = []
-        for name, kind, exact in self._plan:
-            value = row.get(name)
-            if value is not None and type(value) is not exact:
-                try:
-                    value = coerce(kind, value)
-                except MisfitError:
-                    value = None
-                    self.misfits[name] += 1
-            values.append(value)
-        values.append(None)
-        return values
+        # Most profiles need no conversion, which takes four times as long as seeing that they need none.
+        try:
+            return (*astuple(msgspec.convert(row, self._profile)), None)
+        except msgspec.ValidationError:
+            return self._converted(row)
 
-    def record(self, values: list[Json]) -> bytes:
+    def _converted(self, row: t.Mapping[str, Json]) -> Values:
+        values: list[Json] = [None] * (len(self._plan) + 1)
+        for name, value in row.items():
+            found = self._plan.get(name)
+            if found is None or value is None:
+                continue
+            place, convert, exact = found
+            if type(value) is exact:
+                values[place] = value
+            else:
+                try:
+                    values[place] = convert(value)
+                except MisfitError:
+                    self.misfits[name] += 1
+        return tuple(values)
+
+    def record(self, values: Values) -> bytes:
         """The fields of a record.
 
         Args:
@@ -169,9 +190,9 @@ class Selection:
         Returns:
             JSON without the braces.
         """
-        return encode({column: values[place] for column, place in self._sent})[1:-1]
+        return encode(self._record(*self._sent_values(values)))[1:-1]
 
-    def digests(self, values: list[Json]) -> list[int]:
+    def digests(self, values: Values) -> list[int]:
         """Numbers that change when a field does.
 
         Args:
@@ -180,15 +201,46 @@ class Selection:
         Returns:
             Signed 64-bit numbers: over `fields`, then over each of `compared`.
         """
-        return [
-            _digest(
-                [
-                    values[place] if is_canonical else _canonical(values[place])
-                    for place, is_canonical in places
-                ]
-            )
-            for places in self._digests
-        ]
+        marks = []
+        for getter, loose in self._digests:
+            covered = list(getter(values))
+            for place, canonical in loose:
+                value = covered[place]
+                if value is not None:
+                    covered[place] = canonical(value)
+            marks.append(_digest(covered))
+        return marks
+
+
+def _struct(name: str, fields: dict[str, t.Any]) -> type[msgspec.Struct]:
+    """A class of objects with fields of any name, which msgspec reads and writes much faster than dictionaries."""
+    names = {f"field{number}": field_name for number, field_name in enumerate(fields)}
+    return msgspec.defstruct(
+        name,
+        [(attribute, fields[field_name], None) for attribute, field_name in names.items()],
+        rename=names,
+        gc=False,
+    )
+
+
+def _exact_type(kind: str) -> t.Any:
+    """The Python type of values that fit a Lytics type as they are."""
+    exact: t.Any = _EXACT.get(kind)
+    if exact is float:
+        return float | int | None
+    if exact is not None:
+        return exact | None
+    if kind in _TEXT_LISTS:
+        return list[str] | None
+    item = _map_item(kind)
+    return t.Any if item is None else types.GenericAlias(dict, (str, _exact_type(item))) | None
+
+
+def _getter(places: list[int]) -> t.Callable[[Values], tuple[Json, ...]]:
+    """`operator.itemgetter`, that gives a tuple for one place and for none too."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: tuple(values[place] for place in places)
 
 
 def digest_fields(names: t.Iterable[str], identifier: str) -> list[str]:
@@ -227,6 +279,13 @@ def as_columns(fields: t.Iterable[Field], reserved: t.Container[str]) -> dict[st
 def _digest(values: list[Json]) -> int:
     mark = hashlib.blake2b(_encode_sorted(values), digest_size=8).digest()
     return int.from_bytes(mark, "big", signed=True)
+
+
+def _canonical_form(kind: str) -> Converter | None:
+    """How values of a type get the one form that digests see; None if they have no other."""
+    if kind in _CANONICAL_KINDS or (_map_item(kind) in _CANONICAL_KINDS):
+        return None
+    return sorted if kind in _TEXT_LISTS else _canonical
 
 
 def _canonical(value: Json) -> Json:
@@ -274,6 +333,16 @@ def _number(value: Json) -> int | float | decimal.Decimal:
     return float(text) if sum(map(str.isdigit, text)) <= _MAX_FLOAT_DIGITS else decimal.Decimal(text)
 
 
+def _texts(value: Json) -> list[str]:
+    if isinstance(value, list):
+        return [item if type(item) is str else _text(item) for item in value if item is not None]
+    return [_text(value)]
+
+
+def _same(value: Json) -> Json:
+    return value
+
+
 def _boolean(value: Json) -> bool:
     text = str(value).strip().lower()
     if text in _TRUE:
@@ -306,3 +375,10 @@ _EXACT: dict[str, type] = {
 """Python type of JSON values that fit a Lytics type as they are."""
 _CANONICAL_KINDS = frozenset({"string", "int", "integer", "bool", "boolean", *_TIMES})
 """Types whose values have one form alone."""
+_CONVERTERS: dict[str, Converter] = {
+    **dict.fromkeys(("string", *_TIMES), _text),
+    **dict.fromkeys(("int", "integer"), _integer),
+    **dict.fromkeys(("number", "float"), _number),
+    **dict.fromkeys(("bool", "boolean"), _boolean),
+    **dict.fromkeys(_TEXT_LISTS, _texts),
+}
