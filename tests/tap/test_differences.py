@@ -102,7 +102,15 @@ def test_another_order_of_a_list_or_a_map_makes_no_update(make_box):
 
 def comparable(record):
     """A record without what differs from run to run, and values of no fixed shape, which are sent as Lytics writes them."""
-    loose = {"odds_and_ends", "activity", "place", "likeness", "journeys", "preferences", "audience_changed_at"}
+    loose = {
+        "odds_and_ends",
+        "activity",
+        "place",
+        "likeness",
+        "journeys",
+        "preferences",
+        "audience_changed_at",
+    }
     return {name: value for name, value in record.items() if name not in loose}
 
 
