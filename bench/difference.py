@@ -34,7 +34,7 @@ class Blocks:
     def __init__(self, folder: Path, members: int) -> None:
         self.table = folder
         count = max(BLOCKS, members // MAX_BLOCK_ROWS)
-        self.paths = [folder / f"scan-{members}-{number}-of-{count}.jsonl" for number in range(count)]
+        self.paths = [folder / f"spool-{members}-{number}-of-{count}.jsonl" for number in range(count)]
 
     def flush(self) -> None:
         """Nothing to do: the files are complete."""
@@ -43,7 +43,7 @@ class Blocks:
 def make(folder: Path, members: int) -> tuple[Path, Blocks]:
     """Make the ledger's base and the scan's blocks, unless they are there."""
     base, blocks = folder / f"base-{members}.parquet", Blocks(folder, members)
-    if not base.exists():
+    if not blocks.paths[-1].exists():
         database = duckdb.connect()
         row = "'person.' || n || '@example.com' AS key, key AS raw, lpad(n::VARCHAR, 16, '0') AS speaker"
         database.execute(
@@ -53,8 +53,8 @@ def make(folder: Path, members: int) -> tuple[Path, Blocks]:
         for number, path in enumerate(blocks.paths):
             database.execute(
                 f"""COPY (
-                    SELECT speaker AS id, key, raw, speaker, hash(n + (n % {3 * CHANGED} = 1)::INTEGER)::HUGEINT % 1000000007 AS digest,
-                        [] AS older, 0 AS start, 100 AS size
+                    SELECT speaker AS id, key, hash(n + (n % {3 * CHANGED} = 1)::INTEGER)::HUGEINT % 1000000007 AS digest,
+                        0 AS start, 100 AS size
                     FROM (SELECT n, {row} FROM range({number}, {members} + {members} // {3 * CHANGED}, {len(blocks.paths)}) t(n))
                     WHERE n % {3 * CHANGED} <> 0 OR n >= {members}
                 ) TO '{path}' (FORMAT json)"""

@@ -31,6 +31,8 @@ MEMORY = "640MB"
 _FETCHED_ROWS = 5_000
 _EVENTS = "(key VARCHAR, raw VARCHAR, kind VARCHAR, happened_at DOUBLE, landed_at DOUBLE)"
 _MEMBERS = "key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, sent BOOLEAN"
+_KNOWN = "hash UBIGINT, raw_hash UINTEGER, speaker_hash UINTEGER, digest BIGINT, sent BOOLEAN, selection SMALLINT, print UBIGINT"
+"""Of a member all that is compared. It is in memory, in 35 bytes: his texts are read from the ledger's files when they are needed."""
 _TOLD = "(change NOT IN ('record', 'note'))"
 _UNKNOWN_DIGEST = 0
 """Of a member whose last record held other values than the ledger can tell: equal to no digest, but for a chance of 2**-64."""
@@ -38,9 +40,8 @@ _UNKNOWN_DIGEST = 0
 _JUST_ENTERED = "SELECT key FROM events GROUP BY key HAVING arg_max(kind, happened_at) = 'enter'"
 """Of whom Lytics' index may not know yet that they are members: not seeing them is no exit, they are looked at again."""
 
-_HASHES = "hash(key), hash(raw), hash(speaker)"
-_UNSEEN = "hash(key) NOT IN (SELECT hash FROM seen)"
-"""Hashes stand for keys: of ten million members, somebody is taken for another with a chance of one in a million million."""
+_WHOLE = ("coalesce(raw, key)", "coalesce(speaker, id)")
+"""Raw identifier and speaker in a spool's table, which leaves out what is as the key or the id."""
 
 logger = logging.getLogger("tap-lytics-audience")
 
@@ -84,10 +85,11 @@ class Changes:
         self._database.execute(
             f"SET memory_limit = '{MEMORY}'; SET threads = 2; SET temp_directory = {_quoted(self.folder / 'spill')}; "
             "SET preserve_insertion_order = FALSE; SET wal_autocheckpoint = '1GB';"
-            f"CREATE TABLE known ({_MEMBERS}, selection INTEGER, hash UBIGINT, raw_hash UBIGINT, speaker_hash UBIGINT, print UBIGINT);"
-            "CREATE TABLE doubt (key VARCHAR, raw VARCHAR, send BOOLEAN, gone BOOLEAN);"
+            # What all blocks are compared with is in memory, as far as it fits; other connections read the rest.
+            f"CREATE TEMP TABLE known ({_KNOWN}); CREATE TEMP TABLE seen (hash UBIGINT); CREATE TABLE profiles (id UBIGINT);"
+            f"CREATE TABLE renewed ({_MEMBERS}, gone BOOLEAN, selection SMALLINT, hash UBIGINT);"
+            "CREATE TABLE doubt (key VARCHAR, raw VARCHAR, send BOOLEAN, gone BOOLEAN, hash UBIGINT, is_known BOOLEAN);"
             "CREATE TABLE settled (key VARCHAR, number INTEGER);"
-            "CREATE TABLE profiles (id UBIGINT); CREATE TABLE seen (hash UBIGINT);"
             f"CREATE TABLE changed ({_MEMBERS}, gone BOOLEAN, told BOOLEAN);"
             f"CREATE TABLE events {_EVENTS};"
             "CREATE TABLE exits (key VARCHAR, raw VARCHAR);"
@@ -107,14 +109,14 @@ class Changes:
         """
         manifest = ledger.manifest
         self.selections = manifest.selections
-        self._run(f"CREATE TEMP TABLE newer ({_MEMBERS}, gone BOOLEAN, selection INTEGER, number INTEGER)")
+        self._run(f"CREATE TEMP TABLE newer ({_MEMBERS}, gone BOOLEAN, selection SMALLINT, number INTEGER)")
+        members = ["SELECT * EXCLUDE (gone) FROM renewed WHERE NOT gone"]
         for part in manifest.parts:
-            with ledger.reading(part.name) as path:
+            with ledger.reading(part.name, stays=part.is_base) as path:
                 if part.is_base:
-                    self._run(
-                        f"INSERT INTO known SELECT key, raw, speaker, digest, sent, {part.selection}, {_HASHES}, "
-                        f"CASE WHEN sent THEN {_print(part.selection)} END FROM {_parquet(path)}"
-                    )
+                    base = f"SELECT key, raw, speaker, digest, sent, {part.selection}::SMALLINT AS selection, hash(key) AS hash FROM {_parquet(path)}"
+                    self._run(f"INSERT INTO known SELECT {_numbers(part.selection)} FROM ({base})")
+                    members.append(f"FROM ({base}) ANTI JOIN renewed USING (hash)")
                 else:
                     self._run(
                         f"INSERT INTO newer SELECT key, raw, speaker, digest, sent, gone, {part.selection}, {number_of(part.name)} "
@@ -122,16 +124,14 @@ class Changes:
                     )
         if self._number("SELECT count(*) FROM newer"):
             self._run(
-                "CREATE TEMP TABLE newest AS FROM newer QUALIFY row_number() OVER (PARTITION BY key ORDER BY number DESC) = 1"
+                "INSERT INTO renewed SELECT key, raw, speaker, digest, sent, gone, selection, hash(key) FROM "
+                "(FROM newer QUALIFY row_number() OVER (PARTITION BY key ORDER BY number DESC) = 1)"
             )
-            self._run("DELETE FROM known WHERE key IN (SELECT key FROM newest)")
-            self._run(
-                f"INSERT INTO known SELECT key, raw, speaker, digest, sent, selection, {_HASHES}, "
-                f"CASE WHEN sent THEN {_print('selection')} END FROM newest WHERE NOT gone"
-            )
-            self._run("INSERT INTO settled SELECT key, number FROM newest")
-            self._run("DROP TABLE newest")
+            self._run("INSERT INTO settled SELECT key, max(number) FROM newer GROUP BY key")
+            self._run("DELETE FROM known WHERE hash IN (SELECT hash FROM renewed)")
+            self._run(f"INSERT INTO known SELECT {_numbers('selection')} FROM renewed WHERE NOT gone")
         self._run("DROP TABLE newer")
+        self._run(f"CREATE VIEW members AS {' UNION ALL '.join(members)}")
         self._known = self._number("SELECT count(*) FROM known")
         for name in ledger.doubtful:
             with ledger.reading(name) as path:
@@ -194,9 +194,9 @@ class Changes:
             except DamagedError as error:
                 logger.warning("%s Until then it does not count.", error)
         found = self._run(
-            "INSERT INTO doubt SELECT w.key, w.raw, TRUE, w.gone FROM (FROM words QUALIFY row_number() OVER "
-            "(PARTITION BY place, key ORDER BY number DESC) = 1) AS w LEFT JOIN known AS k ON k.key = w.key "
-            "WHERE CASE WHEN w.gone THEN k.key IS NOT NULL ELSE k.key IS NULL OR k.digest <> w.digest END"
+            "INSERT INTO doubt BY NAME SELECT w.key, w.raw, TRUE AS send, w.gone FROM (FROM words QUALIFY row_number() OVER "
+            "(PARTITION BY place, key ORDER BY number DESC) = 1) AS w LEFT JOIN known AS k ON k.hash = hash(w.key) "
+            "WHERE CASE WHEN w.gone THEN k.hash IS NOT NULL ELSE k.hash IS NULL OR k.digest <> w.digest END"
         ).fetchone()
         self._run("DROP TABLE words")
         self._unite_doubts()
@@ -226,7 +226,8 @@ class Changes:
             number: The place of these rows among the ledger's parts.
         """
         self._run(
-            f"INSERT INTO doubt FROM ({rows}) AS d WHERE d.key NOT IN (SELECT key FROM settled WHERE number > {number})"
+            f"INSERT INTO doubt SELECT *, NULL, NULL FROM ({rows}) AS d "
+            f"WHERE d.key NOT IN (SELECT key FROM settled WHERE number > {number})"
         )
 
     @property
@@ -238,7 +239,7 @@ class Changes:
     def ledger_size(self) -> int:
         """How many members there were before this run, as far as anybody knows."""
         return self._known + self._number(
-            "SELECT count(DISTINCT key) FROM doubt ANTI JOIN known USING (key) WHERE NOT gone"
+            "SELECT count(DISTINCT key) FROM doubt WHERE NOT is_known AND NOT gone"
         )
 
     @property
@@ -266,13 +267,13 @@ class Changes:
             spool: The block.
         """
         spool.flush()
+        rows = f"read_json({_quoted(spool.table)}, format = 'newline_delimited', columns = {COLUMNS})"
         self._run(
-            f"CREATE OR REPLACE TEMP TABLE block AS SELECT *, hash(key) AS hash, {_print(self._current_selection())} AS print "
-            f"FROM read_json({_quoted(spool.table)}, format = 'newline_delimited', columns = {COLUMNS})"
+            f"CREATE OR REPLACE TEMP TABLE block AS SELECT *, hash(key) AS hash, {_print(self._current_selection(), *_WHOLE)} AS print "
+            f"FROM {rows}"
         )
         self._run("INSERT INTO profiles SELECT hash(id) FROM block")
-        if self._known:
-            self._pass_over_unchanged()
+        self._pass_over_unchanged()
         self._judge("block", may_defer=True)
         deferred = self._rows("SELECT start, size FROM decided WHERE is_deferred ORDER BY start")
         if deferred:
@@ -344,7 +345,7 @@ class Changes:
         """The members to look at where not all are: those with events, and those in doubt; key and identifier of each."""
         yield from self._streamed(
             "SELECT DISTINCT key, raw FROM (SELECT key, raw FROM events UNION ALL SELECT key, raw FROM doubt "
-            "UNION ALL SELECT key, known.raw FROM events JOIN known USING (key)) ORDER BY key"
+            "UNION ALL SELECT key, raw FROM members SEMI JOIN events USING (key)) ORDER BY key"
         )
 
     def unsettled_since(self, young_since: float) -> float | None:
@@ -372,19 +373,26 @@ class Changes:
         Args:
             among_touched: Only those who were looked at; else all who were not seen.
         """
-        touched = "(FROM known SEMI JOIN events USING (key))" if among_touched else "known"
+        absent = (
+            "(FROM members SEMI JOIN events USING (key)) ANTI JOIN seen USING (hash)"
+            if among_touched
+            else "members SEMI JOIN (SELECT hash FROM known ANTI JOIN seen USING (hash)) USING (hash)"
+        )
         self._run(
-            "CREATE OR REPLACE TABLE candidates AS FROM ("
-            f"SELECT key, raw, TRUE AS is_fresh FROM {touched} ANTI JOIN seen USING (hash) "
-            f"UNION SELECT key, raw, NOT gone FROM doubt ANTI JOIN known USING (key) WHERE {_UNSEEN} "
-            f"UNION SELECT key, raw, TRUE FROM doubt SEMI JOIN known USING (key) WHERE {_UNSEEN}"
+            f"CREATE OR REPLACE TABLE candidates AS FROM (SELECT key, raw, hash, TRUE AS is_fresh FROM {absent} "
+            "UNION SELECT key, raw, hash, is_known OR NOT gone FROM doubt ANTI JOIN seen USING (hash)"
             f") WHERE key NOT IN ({_JUST_ENTERED})"
         )
 
     @property
     def is_doubt_open(self) -> bool:
         """Whether somebody in doubt entered by the newest event, and yet was not seen: nobody can tell what is true."""
-        return self._number(f"SELECT count(*) FROM doubt WHERE {_UNSEEN} AND key IN ({_JUST_ENTERED})") > 0
+        return (
+            self._number(
+                f"SELECT count(*) FROM doubt ANTI JOIN seen USING (hash) WHERE key IN ({_JUST_ENTERED})"
+            )
+            > 0
+        )
 
     def count_candidates(self) -> int:
         """How many may have left whose exit no earlier run has decided."""
@@ -401,7 +409,7 @@ class Changes:
             How many.
         """
         self._run(
-            f"INSERT INTO exits SELECT key, any_value(raw) FROM candidates WHERE {_UNSEEN} GROUP BY key"
+            "INSERT INTO exits SELECT key, any_value(raw) FROM candidates ANTI JOIN seen USING (hash) GROUP BY key"
         )
         return self._number("SELECT count(*) FROM exits")
 
@@ -440,7 +448,7 @@ class Changes:
         """Whether one selection covers all members, as a base needs."""
         current = self._current_selection()
         return not self._number(
-            f"SELECT count(*) FROM known ANTI JOIN changed USING (key) WHERE selection <> {current}"
+            f"SELECT count(*) FROM members ANTI JOIN changed USING (key) WHERE selection <> {current}"
         )
 
     def write_base(self, path: str) -> int:
@@ -453,7 +461,7 @@ class Changes:
             How many rows it has.
         """
         return self._copy(
-            "SELECT key, raw, speaker, digest, sent, FALSE AS gone, FALSE AS told FROM known ANTI JOIN changed USING (key) "
+            "SELECT key, raw, speaker, digest, sent, FALSE AS gone, FALSE AS told FROM members ANTI JOIN changed USING (key) "
             "UNION ALL SELECT * FROM changed WHERE NOT gone",
             path,
         )
@@ -468,17 +476,19 @@ class Changes:
         To compare hashes alone takes a tenth of the time that the joins of `_judge` take.
         """
         self._run(
-            "CREATE OR REPLACE TEMP TABLE unchanged AS SELECT DISTINCT print FROM known SEMI JOIN block USING (print)"
+            "CREATE OR REPLACE TEMP TABLE unchanged AS SELECT hash, print FROM known SEMI JOIN block USING (print)"
         )
-        self._run(
-            "DELETE FROM unchanged WHERE print IN (SELECT print FROM block SEMI JOIN doubt USING (key))"
-        )
-        self._run("INSERT INTO seen SELECT hash FROM block SEMI JOIN unchanged USING (print)")
+        self._run("DELETE FROM unchanged WHERE hash IN (SELECT hash FROM doubt)")
+        self._run("INSERT INTO seen SELECT hash FROM unchanged")
+        raw, speaker = _WHOLE
         self.last_seen = (
-            self._rows("SELECT key, raw FROM block SEMI JOIN unchanged USING (print) LIMIT 5")
+            self._rows(f"SELECT key, {raw} FROM block WHERE print IN (SELECT print FROM unchanged LIMIT 5)")
             or self.last_seen
         )
-        self._run("CREATE OR REPLACE TEMP TABLE block AS FROM block ANTI JOIN unchanged USING (print)")
+        self._run(
+            f"CREATE OR REPLACE TEMP TABLE block AS SELECT * REPLACE ({raw} AS raw, {speaker} AS speaker) FROM block "
+            "ANTI JOIN unchanged USING (print)"
+        )
 
     def _judge(self, source: str, *, may_defer: bool) -> None:
         """Fill the temporary table `decided`: one row a member, with what happens to it."""
@@ -493,7 +503,9 @@ class Changes:
         unknown = "record" if rules.is_first_pass and not rules.existing_users else first
         late = "'backfill'" if rules.existing_users else "NULL"
         # Large tables are first cut down to the block's members: a hash table of the block is small, one of the ledger is not.
-        # Of the ledger only numbers are read here: its texts would take three times as long.
+        # A query for each, as in one for all DuckDB takes `seen` for small, and makes the hash table of it.
+        self._run(f"CREATE OR REPLACE TEMP TABLE known_here AS FROM known SEMI JOIN {source} USING (hash)")
+        self._run(f"CREATE OR REPLACE TEMP TABLE seen_here AS FROM seen SEMI JOIN {source} USING (hash)")
         # Sorting out who speaks for a member costs more than the joins, and few members have several profiles.
         self._run(
             f"CREATE OR REPLACE TEMP TABLE shared AS SELECT key FROM {source} WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
@@ -501,15 +513,11 @@ class Changes:
         self._run(
             f"""
             CREATE OR REPLACE TEMP TABLE decided AS
-            WITH known_here AS (
-                    SELECT hash, raw_hash, speaker_hash, digest, sent, selection FROM known SEMI JOIN {source} USING (hash)
-                ),
-                doubt_here AS (SELECT DISTINCT key FROM doubt SEMI JOIN {source} USING (key) WHERE send),
-                seen_here AS (FROM seen SEMI JOIN {source} USING (hash)),
+            WITH doubt_here AS (SELECT DISTINCT key FROM doubt SEMI JOIN {source} USING (key) WHERE send),
             joined AS MATERIALIZED (
                 SELECT b.*, k.hash IS NOT NULL AS is_known, coalesce(k.sent, FALSE) AS was_sent,
-                    {"hash(b.speaker) <> k.speaker_hash AND k.hash IS NOT NULL" if may_defer else "FALSE"} AS is_deferred,
-                    hash(b.raw) <> k.raw_hash OR hash(b.speaker) <> k.speaker_hash OR k.selection <> {current} AS is_stale,
+                    {f"{_short('b.speaker')} <> k.speaker_hash AND k.hash IS NOT NULL" if may_defer else "FALSE"} AS is_deferred,
+                    {_short("b.raw")} <> k.raw_hash OR {_short("b.speaker")} <> k.speaker_hash OR k.selection <> {current} AS is_stale,
                     CASE k.selection WHEN {current} THEN k.digest = b.digest {same} ELSE FALSE END AS is_same,
                     d.key IS NOT NULL AS in_doubt, k.speaker_hash AS known_speaker,
                     CASE k.selection WHEN {current} THEN k.digest ELSE {_UNKNOWN_DIGEST} END AS known_digest
@@ -519,7 +527,7 @@ class Changes:
                 FROM joined ANTI JOIN shared USING (key)
                 UNION ALL BY NAME (
                     FROM joined SEMI JOIN shared USING (key)
-                    QUALIFY row_number() OVER (PARTITION BY key ORDER BY hash(speaker) <> known_speaker, speaker, start) = 1
+                    QUALIFY row_number() OVER (PARTITION BY key ORDER BY {_short("speaker")} <> known_speaker, speaker, start) = 1
                 )
             ), decided AS (
                 SELECT *,
@@ -558,7 +566,9 @@ class Changes:
     def _unite_doubts(self) -> None:
         """One row a member and spelling: sent if any part says so, gone if all do."""
         self._run(
-            "CREATE OR REPLACE TABLE doubt AS SELECT key, raw, bool_or(send) AS send, bool_and(gone) AS gone FROM doubt GROUP BY ALL"
+            "CREATE OR REPLACE TABLE doubt AS WITH united AS (SELECT key, raw, bool_or(send) AS send, bool_and(gone) AS gone, "
+            "hash(key) AS hash FROM doubt GROUP BY key, raw), known_here AS (SELECT hash FROM known SEMI JOIN united USING (hash)) "
+            "SELECT united.*, known_here.hash IS NOT NULL AS is_known FROM united LEFT JOIN known_here USING (hash)"
         )
 
     def _copy(self, query: str, path: str) -> int:
@@ -589,9 +599,22 @@ class Changes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
-def _print(selection: int | str) -> str:
+def _print(selection: int | str, raw: str = "raw", speaker: str = "speaker") -> str:
     """A hash of all that makes a member unchanged."""
-    return f"hash(key, raw, speaker, digest::BIGINT, ({selection})::INTEGER)"
+    return f"hash(key, {raw}, {speaker}, digest::BIGINT, ({selection})::INTEGER)"
+
+
+def _short(text: str) -> str:
+    """Half a hash: it is compared with one other alone."""
+    return f"(hash({text}) & 4294967295)::UINTEGER"
+
+
+def _numbers(selection: int | str) -> str:
+    """The columns of `known`, from those of `members`.
+
+    Hashes stand for keys: of ten million members, somebody is taken for another with a chance of one in a million million.
+    """
+    return f"hash, {_short('raw')}, {_short('speaker')}, digest, sent, selection, CASE WHEN sent THEN {_print(selection)} END"
 
 
 def _quoted(path: Path | str) -> str:

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,15 +279,16 @@ class Ledger:
         return Manifest()
 
     @contextlib.contextmanager
-    def reading(self, name: str, place: str | None = None) -> t.Iterator[str]:
+    def reading(self, name: str, place: str | None = None, *, stays: bool = False) -> t.Iterator[str]:
         """A Parquet file as a path that DuckDB reads.
 
         Args:
             name: The file.
             place: The ledger that it is in; this one by default.
+            stays: Whether the path is good for the whole run, whatever becomes of the ledger.
 
         Yields:
-            The path; gone afterwards if it had to be fetched.
+            The path; else gone afterwards if it had to be fetched.
 
         Raises:
             LedgerError: If the file is missing or damaged.
@@ -294,16 +296,20 @@ class Ledger:
         place = place or self._place
         with self._explaining(f"{place}/{name}"):
             files, folder = self._open(place)
+            path = self._folder / f"{secrets.token_hex(4)}-{name}"
             if isinstance(files, LocalFileSystem):
                 files.info(f"{folder}/{name}")
-                yield f"{folder}/{name}"
-                return
-            path = self._folder / f"{secrets.token_hex(4)}-{name}"
-            try:
+                if not stays:
+                    yield f"{folder}/{name}"
+                    return
+                _link(f"{folder}/{name}", path)
+            else:
                 files.get_file(f"{folder}/{name}", str(path))
+            try:
                 yield str(path)
             finally:
-                path.unlink(missing_ok=True)
+                if not stays:
+                    path.unlink(missing_ok=True)
 
     def add_part(
         self, write: t.Callable[[str], int], fields: list[str], *, changed_at: str = "", is_base: bool = False
@@ -473,6 +479,14 @@ class Ledger:
                 raise DamagedError(msg) from error
             msg = f"The ledger at {place} cannot be read ({reason}): give read rights there, or correct ledger_url, then run again."
             raise LedgerError(msg) from error
+
+
+def _link(path: str, other: Path) -> None:
+    try:
+        os.link(path, other)
+    except OSError:
+        # Another disk, or another's file.
+        shutil.copyfile(path, other)
 
 
 def number_of(name: str) -> int:

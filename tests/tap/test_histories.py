@@ -19,9 +19,9 @@ from sandbox import AudienceSpec, Sandbox
 from singer_process.errors import UserError
 from tap_lytics_audience import changes, scan
 from tap_lytics_audience.tap import TapLyticsAudience
+from tests.tap.running import STREAM, select
 
 HISTORIES = int(os.environ.get("HISTORIES", "200"))
-AUDIENCE = "vip_customers"
 FIELDS = ("first_name", "last_name", "city", "visit_count", "interests")
 FAULTS = [
     None,
@@ -40,13 +40,15 @@ PLAIN = {
     "acknowledged": 1.0,
     "fault": None,
     "profile_updates": True,
+    "existing_users": True,
+    "fields": None,
     "concurrency": 1,
     "mode": "scan",
 }
 
 moves = st.tuples(
     st.sampled_from(
-        ["enter", "leave", "return", "change", "revert", "readdress", "spell", "share", "merge", "land"]
+        ["enter", "leave", "return", "change", "revert", "readdress", "spell", "share", "merge", "land", "rename"]
     ),
     st.integers(0, 50),
 )
@@ -59,6 +61,8 @@ runs = st.tuples(
             "fault": st.sampled_from(FAULTS),
             "state": st.sampled_from(["last", "last", "last", "last", "lost", "old"]),
             "profile_updates": st.sampled_from([True, True, True, False]),
+            "existing_users": st.sampled_from([True, True, True, False]),
+            "fields": st.sampled_from([None, None, None, FIELDS[:1], FIELDS[2:]]),
             "concurrency": st.sampled_from([1, 3]),
             "mode": st.sampled_from(["scan", "scan", "triggers"]),
         }
@@ -72,11 +76,12 @@ class Consumer:
 
     def __init__(self, box: Sandbox) -> None:
         self.box = box
+        self.audience = box.world.audience("vip_customers").id
         self.view: dict[str, dict[str, object]] = {}
         self.states: list[dict[str, object] | None] = [None]
 
     def take(self, messages: list[dict[str, object]], *, delivered: float, acknowledged: float) -> None:
-        members = self.box.world.members(AUDIENCE)
+        members = self.box.world.members(self.audience)
         taken = messages[: round(len(messages) * delivered)]
         for message in taken:
             if message["type"] != "RECORD":
@@ -95,12 +100,14 @@ class Consumer:
         self.states += states
 
 
-def run_tap(box, state, **config):
+def run_tap(box, state, fields=None, **config):
     """All messages of a run, and whether it ended well."""
     output = io.StringIO()
     catalog_of = TapLyticsAudience(config=box.tap_config(**config), state=json.loads(json.dumps(state)))
     for stream in catalog_of.streams.values():
-        stream.selected = stream.name == "audience_members"
+        stream.selected = stream.name == STREAM
+    if fields is not None:
+        select(catalog_of.streams[STREAM], fields)
     ended_well = True
     with contextlib.redirect_stdout(output):
         try:
@@ -110,23 +117,26 @@ def run_tap(box, state, **config):
     return [json.loads(line) for line in output.getvalue().splitlines()], ended_well
 
 
-def move(box, kind, number):
+def move(box, name, kind, number):
+    world = box.world
     if kind == "land":
         box.land_triggers(batch=1 + number % 3)
         return
-    world = box.world
-    audience = world.audience(AUDIENCE)
+    if kind == "rename":
+        world.rename_audience(name, new_name=f"Name {number}", new_slug=f"slug_{number}")
+        return
+    audience = world.audience(name)
     ids = list(audience.members)
     if kind == "enter" or not ids:
-        world.enter(AUDIENCE)
+        world.enter(name)
         return
     id_ = ids[number % len(ids)]
     if kind == "leave":
-        world.leave(AUDIENCE, id_)
+        world.leave(name, id_)
     elif kind == "return":
         gone = list(audience.left)
         if gone:
-            world.reenter(AUDIENCE, gone[number % len(gone)])
+            world.reenter(name, gone[number % len(gone)])
     elif kind == "change":
         world.change(id_, first_name=f"New {number}", visit_count=number)
     elif kind == "revert":
@@ -170,7 +180,7 @@ def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, histo
         options = {"page_size": 2, "max_exit_percent": 100, "triggers_url": str(folder / "landed")}
         for kind, what in history:
             if kind != "run":
-                move(box, kind, what)
+                move(box, consumer.audience, kind, what)
                 continue
             state = {
                 "last": consumer.states[-1],
@@ -182,8 +192,10 @@ def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, histo
             messages, _ = run_tap(
                 box,
                 state,
+                what["fields"],
                 scan_concurrency=what["concurrency"],
                 profile_updates=what["profile_updates"],
+                existing_users=what["existing_users"],
                 change_detection=what["mode"],
                 **options,
             )
@@ -192,14 +204,14 @@ def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, histo
         messages, ended_well = run_tap(box, consumer.states[-1], **options)
         assert ended_well
         consumer.take(messages, delivered=1, acknowledged=1)
-        members = box.world.members(AUDIENCE)
+        members = box.world.members(consumer.audience)
         assert set(consumer.view) == set(members)
         # Without updates a change is passed over on purpose, so attributes are compared only where they always travelled.
         if all(kind != "run" or what["profile_updates"] for kind, what in history):
             for key, profiles in members.items():
                 record = consumer.view[key]
                 assert any(
-                    all(record[name] == profile.get(name) for name in FIELDS) for profile in profiles
+                    all(record.get(name) == profile.get(name) for name in FIELDS) for profile in profiles
                 ), "other values than any profile of the member"
         quiet, ended_well = run_tap(box, consumer.states[-1], **options)
         assert ended_well
