@@ -248,6 +248,11 @@ def import_calls(box: Sandbox) -> list[dict[str, Any]]:
     return [call.body for call in box.requests if call.path == "/v2/contactimports"]
 
 
+def job_lists(box: Sandbox) -> int:
+    """How often Cordial was asked for a list of jobs."""
+    return sum(call.path == "/v2/jobs" for call in box.requests)
+
+
 def kept_files(box: Sandbox) -> dict[str, str]:
     """The import files that are still in the storage, as text by name, in the order of their names."""
     folder = box.folder / "sftp" / "import"

@@ -8,6 +8,7 @@ from tests.target.running import (
     AUDIENCE_SCHEMA,
     enter,
     import_calls,
+    job_lists,
     quick_config,
     run,
     started,
@@ -55,10 +56,6 @@ def test_an_import_of_an_earlier_run_ends_before_the_first_new_one(box, fault):
         result = running.result()
     assert_the_newest_wins(box, result)
     assert re.search(r"Waiting for import cordial-\S+-0001 of an earlier run", result.log)
-
-
-def job_lists(box):
-    return sum(call.path == "/v2/jobs" for call in box.requests)
 
 
 def test_an_import_that_is_not_listed_yet_is_looked_for_also_when_the_run_after_it_was_killed(box):

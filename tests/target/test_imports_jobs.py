@@ -4,11 +4,14 @@ import time
 
 import pytest
 
+from target_cordial.cordial import FINAL_STATUSES, UNFINISHED_STATUSES
+from target_cordial.imports import LOOKUPS
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
     enter,
     import_calls,
+    job_lists,
     kept_files,
     quick_config,
     run,
@@ -20,6 +23,8 @@ from tests.target.running import (
 ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
 MESSAGES = [AUDIENCE_SCHEMA, enter(ADA), enter(BOB), enter(EVE), state({"at": 3})]
 REGISTER = "POST /v2/contactimports"
+LISTS_A_LOOK = len((*UNFINISHED_STATUSES, *FINAL_STATUSES))
+"""Each look at the jobs asks for one list a status."""
 
 
 def test_a_job_is_looked_at_once_a_poll_interval_at_most(box):
@@ -45,6 +50,38 @@ def test_an_import_is_done_when_its_children_are(box, late):
         assert {job["status"] for job in box.jobs()} == {"Done"}
         assert len(box.jobs()) == 4
         assert running.result().code == 0
+
+
+@pytest.mark.parametrize("counters", [None, "counters_missing"])
+def test_children_that_no_counter_tells_of_are_waited_for_also_when_they_are_listed_late(box, counters):
+    if counters is not None:
+        box.fault(counters)
+    box.fault("child_jobs", 2)
+    box.fault("job_never_ends", "children")
+    box.fault("listing_held", "children")
+    with started(quick_config(box, poll_interval_seconds=0.3)) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        wait_until(lambda: len(box.jobs()) == 3)
+        lists = job_lists(box)
+        wait_until(lambda: running.states_so_far or job_lists(box) > lists + 5 * LISTS_A_LOOK)
+        assert running.states_so_far == []
+        box.clear_faults("listing_held")
+        children = {f"/v2/jobs/{job_id}" for job_id in list(box.account.jobs())[1:]}
+        wait_until(lambda: any(call.path in children for call in box.requests))
+        assert running.states_so_far == []
+        box.clear_faults("job_never_ends")
+        result = running.result()
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 3}]
+    assert box.list_members(LIST) == {ADA, BOB, EVE}
+
+
+def test_children_whose_counters_tell_of_every_row_end_the_wait(box):
+    box.fault("child_jobs", 2)
+    lists = job_lists(box)
+    assert run(quick_config(box), MESSAGES).states == [{"at": 3}]
+    assert job_lists(box) - lists < LOOKUPS * LISTS_A_LOOK
 
 
 def test_the_next_file_of_a_contact_waits_for_the_children_too(box):
