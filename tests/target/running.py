@@ -34,6 +34,8 @@ COMMAND = shutil.which("target-cordial", path=str(Path(sys.executable).parent)) 
 STREAM = "audience_members"
 LIST = "Lytics_VIP_Customers"
 """Where `enter` and `exit_` go, unless told otherwise."""
+LISTS_A_LOOK = 6
+"""How many lists of jobs, one a status, the target asks for each time that it looks for jobs."""
 TIMEOUT_SECONDS = 120
 
 

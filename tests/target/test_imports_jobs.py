@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from target_cordial.cordial import FINAL_STATUSES, UNFINISHED_STATUSES
 from target_cordial.imports import LOOKUPS
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
+    LISTS_A_LOOK,
     enter,
     import_calls,
     job_lists,
@@ -23,8 +23,6 @@ from tests.target.running import (
 ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
 MESSAGES = [AUDIENCE_SCHEMA, enter(ADA), enter(BOB), enter(EVE), state({"at": 3})]
 REGISTER = "POST /v2/contactimports"
-LISTS_A_LOOK = len((*UNFINISHED_STATUSES, *FINAL_STATUSES))
-"""Each look at the jobs asks for one list a status."""
 
 
 def test_a_job_is_looked_at_once_a_poll_interval_at_most(box):
