@@ -163,7 +163,13 @@ _CORDIAL = (
     ),
     FaultKind("slow_jobs", "cordial", "an import takes this long", 1.0, "seconds"),
     FaultKind("job_throttled", "cordial", "an import is Throttled before it starts", 1.0, "seconds"),
-    FaultKind("job_fails", "cordial", "an import fails"),
+    FaultKind(
+        "job_fails",
+        "cordial",
+        "an import, or each of its child jobs, fails",
+        "import",
+        choices=("import", "children"),
+    ),
     FaultKind(
         "job_never_ends",
         "cordial",

@@ -171,9 +171,7 @@ class Jobs:
         try:
             if content is None:
                 content = await self._transports.fetch(body["source"])
-            if self._faults.get("job_fails") is not None:
-                msg = "Failed on purpose"
-                raise FailedImportError(msg)  # noqa: TRY301 - acts like the real ones
+            self._fail("import")
             seconds = self._faults.get("slow_jobs") or 0
             children = self._faults.get("child_jobs")
             if children:
@@ -209,6 +207,7 @@ class Jobs:
         self._account.change_job(job_id, status="Processing", times={"start": started})
         await self._held_up("children")
         try:
+            self._fail("children")
             counters = self._counters(await self._imported(body, content, seconds))
         except FailedImportError as error:
             self._end(job_id, started, status="Failed", message=str(error))
@@ -219,6 +218,11 @@ class Jobs:
         if self._faults.get("job_never_ends") == who:
             while self._faults.is_on("job_never_ends"):  # noqa: ASYNC110 - another thread clears it
                 await asyncio.sleep(JOB_SECONDS)
+
+    def _fail(self, who: str) -> None:
+        if self._faults.get("job_fails") == who:
+            msg = "Failed on purpose"
+            raise FailedImportError(msg)
 
     async def _imported(self, body: dict[str, t.Any], content: bytes, seconds: float) -> dict[str, int]:
         order = random.Random(self._order.random())  # noqa: S311 - order, not keys

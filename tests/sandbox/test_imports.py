@@ -424,6 +424,15 @@ def test_a_job_fails_and_imports_nobody(box):
     assert not box.contacts()
 
 
+def test_child_jobs_alone_can_fail(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_fails", "children")
+    start(box, PEOPLE)
+    box.wait_idle()
+    assert [job["status"] for job in box.jobs()] == ["Done", "Failed", "Failed"]
+    assert not box.contacts()
+
+
 def test_a_job_that_never_ends_goes_on_when_the_fault_is_cleared(box):
     box.fault("job_never_ends")
     job_id = start(box, PEOPLE)

@@ -82,6 +82,39 @@ def test_children_whose_counters_tell_of_every_row_end_the_wait(box):
     assert job_lists(box) - lists < LOOKUPS * LISTS_A_LOOK
 
 
+def test_an_import_of_which_a_child_failed_is_not_acknowledged(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_fails", "children")
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 1
+    assert "failed in Cordial (job " in result.message
+    assert result.states == []
+    assert len(box.files()) == 1
+
+
+def test_rows_that_children_reject_are_counted_together(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_rejects", 1)
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 0, result.log
+    assert "Cordial rejected 2 of 3 rows of import" in result.log
+    assert len(box.contacts()) == 1
+
+
+def test_a_file_that_cannot_be_deleted_does_not_undo_its_import(box):
+    box.fault("job_never_ends")
+    with started(box.target_config()) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        wait_until(lambda: import_calls(box))
+        box.fault("storage_read_only")
+        box.clear_faults("job_never_ends")
+        result = running.result()
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 3}]
+    assert "is imported but stays in the storage" in result.log
+
+
 def test_the_next_file_of_a_contact_waits_for_the_children_too(box):
     box.fault("child_jobs", 2)
     box.fault("slow_jobs", 0.2)
