@@ -163,8 +163,20 @@ _CORDIAL = (
     ),
     FaultKind("slow_jobs", "cordial", "an import takes this long", 1.0, "seconds"),
     FaultKind("job_throttled", "cordial", "an import is Throttled before it starts", 1.0, "seconds"),
-    FaultKind("job_fails", "cordial", "an import fails"),
-    FaultKind("job_never_ends", "cordial", "an import stays in Processing, until the fault is cleared"),
+    FaultKind(
+        "job_fails",
+        "cordial",
+        "an import, or each of its child jobs, fails",
+        "import",
+        choices=("import", "children"),
+    ),
+    FaultKind(
+        "job_never_ends",
+        "cordial",
+        "an import, or each of its child jobs, stays in Processing, until the fault is cleared",
+        "import",
+        choices=("import", "children"),
+    ),
     FaultKind("job_rejects", "cordial", "this many rows of an import are rejected", 1, "rows"),
     FaultKind("job_errors", "cordial", "this many rows of an import break a unique constraint", 1, "rows"),
     FaultKind(
@@ -174,7 +186,13 @@ _CORDIAL = (
         "Can't login to the server (sandbox)",
     ),
     FaultKind("jobs_listed_late", "cordial", "a new job is listed only later (unknown)", 1.0, "seconds"),
-    FaultKind("listing_held", "cordial", "a new job is not listed until the fault is cleared (unknown)"),
+    FaultKind(
+        "listing_held",
+        "cordial",
+        "new jobs, or new child jobs alone, are not listed until the fault is cleared (unknown)",
+        "all",
+        choices=("all", "children"),
+    ),
     FaultKind("late_fetch", "cordial", "an import fetches its file only later", 1.0, "seconds"),
     FaultKind(
         "zombie_import",

@@ -132,7 +132,8 @@ class Jobs:
         late = self._faults.get("jobs_listed_late")
         if late is not None:
             self._listed_at[job_id] = _now() + dt.timedelta(seconds=late)
-        if self._faults.get("listing_held") is not None:
+        held = self._faults.get("listing_held")
+        if held == "all" or (held == "children" and "parentJobId" in metadata):
             self._held.add(job_id)
         return job_id
 
@@ -166,15 +167,11 @@ class Jobs:
             await asyncio.sleep(seconds)
         started = _stamp()
         self._account.change_job(job_id, status="Processing", times={"start": started})
-        if self._faults.get("job_never_ends") is not None:
-            while self._faults.is_on("job_never_ends"):  # noqa: ASYNC110 - another thread clears it
-                await asyncio.sleep(JOB_SECONDS)
+        await self._held_up("import")
         try:
             if content is None:
                 content = await self._transports.fetch(body["source"])
-            if self._faults.get("job_fails") is not None:
-                msg = "Failed on purpose"
-                raise FailedImportError(msg)  # noqa: TRY301 - acts like the real ones
+            self._fail("import")
             seconds = self._faults.get("slow_jobs") or 0
             children = self._faults.get("child_jobs")
             if children:
@@ -208,12 +205,24 @@ class Jobs:
         await asyncio.sleep(wait_seconds)
         started = _stamp()
         self._account.change_job(job_id, status="Processing", times={"start": started})
+        await self._held_up("children")
         try:
+            self._fail("children")
             counters = self._counters(await self._imported(body, content, seconds))
         except FailedImportError as error:
             self._end(job_id, started, status="Failed", message=str(error))
         else:
             self._end(job_id, started, status="Done", **counters)
+
+    async def _held_up(self, who: str) -> None:
+        if self._faults.get("job_never_ends") == who:
+            while self._faults.is_on("job_never_ends"):  # noqa: ASYNC110 - another thread clears it
+                await asyncio.sleep(JOB_SECONDS)
+
+    def _fail(self, who: str) -> None:
+        if self._faults.get("job_fails") == who:
+            msg = "Failed on purpose"
+            raise FailedImportError(msg)
 
     async def _imported(self, body: dict[str, t.Any], content: bytes, seconds: float) -> dict[str, int]:
         order = random.Random(self._order.random())  # noqa: S311 - order, not keys

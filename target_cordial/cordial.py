@@ -99,6 +99,12 @@ class Job:
         """Whether nothing more will happen in this job."""
         return self.status in FINAL_STATUSES
 
+    @property
+    def outcomes(self) -> int:
+        """How many rows came to an end, as far as Cordial says."""
+        counts = (self.inserted, self.updated, self.rejected, self.errors, self.ignored)
+        return sum(count for count in counts if count is not None)
+
     @classmethod
     def from_reply(cls, reply: dict[str, t.Any], job_id: str | None = None) -> Job:
         """Read a job from Cordial's answer.

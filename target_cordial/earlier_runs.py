@@ -8,6 +8,7 @@ import logging
 import typing as t
 
 from target_cordial.imports import LOOKUPS, ImportFailedError
+from target_cordial.storage import PART_SUFFIX
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial import Cordial, Job
@@ -25,9 +26,10 @@ logger = logging.getLogger("target-cordial")
 def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
     """Delete the import files that an earlier run left, and wait for imports of it that are still under way.
 
-    A file goes when its import is done. So one that is left may be of an import that is not listed yet, and is
-    looked for as long as it takes a job to be listed. Until then the file stays under another name: should this run
-    be killed too, the next one looks as long.
+    A file goes when its import is done. So one that is left may be of an import that is not listed yet, or has
+    children that are not, and is looked for as long as it takes a job to be listed. Until then the file stays under
+    another name: should this run be killed too, the next one looks as long. Only a file whose upload was broken off
+    goes at once, as no import is registered before its file is whole.
 
     Args:
         importer: This run's importer.
@@ -37,7 +39,12 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
         UserError: If an earlier import does not come to an end.
     """
     prefix = f"{pipeline}-"
-    left = [_put_aside(name, importer) for name in importer.storage.names() if name.startswith(prefix)]
+    left = []
+    for name in importer.storage.names():
+        if name.startswith(prefix) and name.endswith(PART_SUFFIX):
+            importer.storage.delete(name)
+        elif name.startswith(prefix):
+            left.append(_put_aside(name, importer))
     _wait_for_imports(left, prefix, importer)
     for name in left:
         importer.storage.delete(name)
@@ -53,16 +60,16 @@ def _put_aside(name: str, importer: Importer) -> str:
 
 def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
     started = {name.split(".")[0]: time_of_run(name.removeprefix(prefix)) for name in left}
-    unlisted = {name for name, time in started.items() if time is not None}
+    untold = {name for name, time in started.items() if time is not None}
     since = min(
         (time - _CLOCK_SKEW for time in started.values() if time is not None), default=importer.run_started_at
     )
-    looks_left = LOOKUPS if unlisted else 1
-    is_settled = not unlisted
+    looks_left = LOOKUPS if untold else 1
+    is_settled = not untold
     while looks_left:
         looks_left -= 1
         listed = importer.listed_jobs(since)
-        unlisted -= {str(job.import_name) for job in listed}
+        untold -= {str(job.import_name) for job in listed if _is_told(job)}
         unfinished = [
             (job, name)
             for job in listed
@@ -70,15 +77,21 @@ def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
         ]
         for job, name in unfinished:
             _wait_for(job.id, name, importer)
-        is_quiet = not unfinished and not unlisted
+        is_quiet = not unfinished and not untold
         if is_quiet and is_settled:
             return
         if is_quiet or unfinished:
             # What ended just now, or while it was listed, may have left children.
-            looks_left = max(looks_left, 1)
+            looks_left = max(looks_left, LOOKUPS if untold else 1)
         is_settled = is_quiet
         if looks_left and not is_settled:
             importer.pause()
+
+
+def _is_told(job: Job) -> bool:
+    """Whether an import is known to be over, also where its children are not listed yet."""
+    is_counted = bool(job.total_records) and job.outcomes >= (job.total_records or 0)
+    return job.parent_id is None and (job.status == "Failed" or is_counted)
 
 
 def _wait_for(job_id: str, name: str, importer: Importer) -> None:

@@ -111,9 +111,9 @@ class Importer:
         names, job_id = self._register(file, name)
         job = self._wait_until_done(job_id, names[-1])
         children: list[Job] = []
-        if len(names) > 1 or _outcomes(job) < file.rows:
+        if len(names) > 1 or job.outcomes < file.rows:
             # Outcomes that cover every row prove that nothing of it is under way; else only the list of jobs tells.
-            relatives = self._wait_for_relatives(set(names), job)
+            relatives = self._wait_for_relatives(set(names), job, file.rows)
             children = [
                 self._wait_until_done(relative.id, names[-1])
                 for relative in relatives
@@ -264,11 +264,12 @@ class Importer:
             raise ImportFailedError(msg)
         return job
 
-    def _wait_for_relatives(self, names: set[str], job: Job) -> list[Job]:
+    def _wait_for_relatives(self, names: set[str], job: Job, rows: int) -> list[Job]:
         """Wait until no job of the same file is under way: children, and calls that were thought lost.
 
         How late a job is listed is not documented. So the list of jobs is believed once it shows the job itself as
-        final, twice with the same relatives; or when the grace for new jobs is over.
+        final, twice with the same relatives, and counters tell that no child is missing; or when the grace for new
+        jobs is over.
 
         Returns:
             The job's relatives, all final: a call that came too late finds no file, so that its job fails.
@@ -292,7 +293,8 @@ class Importer:
                     looks_left = LOOKUPS
             ids = {relative.id for relative in relatives}
             is_fresh = any(known.id == job.id and known.is_final for known in listed)
-            if is_fresh and ids == settled and looks_left < LOOKUPS:
+            is_settled = is_fresh and ids == settled and looks_left < LOOKUPS
+            if is_settled and _is_counted(job, relatives, rows):
                 break
             settled = ids if is_fresh else None
         return relatives
@@ -349,13 +351,18 @@ def _relatives(listed: list[Job], names: set[str], job: Job) -> list[Job]:
     ]
 
 
+def _is_counted(job: Job, relatives: list[Job], rows: int) -> bool:
+    """Whether every import of a file came to an end with all rows, so that none has a child that is not listed yet."""
+    imports = [job, *(other for other in relatives if other.parent_id is None and other.status == "Done")]
+    return all(
+        max(parent.outcomes, sum(child.outcomes for child in relatives if child.parent_id == parent.id))
+        >= rows
+        for parent in imports
+    )
+
+
 def _rejected(job: Job) -> int:
     return (job.rejected or 0) + (job.errors or 0)
-
-
-def _outcomes(job: Job) -> int:
-    """How many rows came to an end, as far as Cordial says."""
-    return _sum((job.inserted, job.updated, job.rejected, job.errors, job.ignored)) or 0
 
 
 def _total(job: Job) -> int | None:

@@ -138,7 +138,7 @@ def test_the_sandboxs_own_calls_are_not_among_the_services(box):
         ({"name": "short_scan", "value": 2}, "The fault short_scan takes share, not 2."),
         ({"name": "cordial_status", "value": 7}, "The fault cordial_status takes HTTP status, not 7."),
         ({"name": "rows_missed", "value": 1.5}, "The fault rows_missed takes rows, not 1.5."),
-        ({"name": "job_fails", "value": "x"}, "The fault job_fails takes no value, not 'x'."),
+        ({"name": "counters_missing", "value": "x"}, "The fault counters_missing takes no value, not 'x'."),
         ({"name": "jobid_error", "value": 5}, "The fault jobid_error takes text, not 5."),
         (
             {"name": "empty_cells", "value": "x"},

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.sandbox.calls import call_of, control, cordial, imported, put_file, source, start
+from tests.target.running import wait_until
 
 ADA = "ada@example.com"
 PEOPLE = "channels.email.address,first_name\r\nada@example.com,Ada\r\nbob@example.com,Bob\r\n"
@@ -423,6 +424,15 @@ def test_a_job_fails_and_imports_nobody(box):
     assert not box.contacts()
 
 
+def test_child_jobs_alone_can_fail(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_fails", "children")
+    start(box, PEOPLE)
+    box.wait_idle()
+    assert [job["status"] for job in box.jobs()] == ["Done", "Failed", "Failed"]
+    assert not box.contacts()
+
+
 def test_a_job_that_never_ends_goes_on_when_the_fault_is_cleared(box):
     box.fault("job_never_ends")
     job_id = start(box, PEOPLE)
@@ -490,6 +500,19 @@ def test_a_new_job_is_not_listed_until_the_fault_is_cleared(box):
     assert cordial(box, "GET", "/jobs").status_code == 404
     box.clear_faults()
     assert [job["_id"] for job in cordial(box, "GET", "/jobs").json()] == [job_id]
+
+
+def test_child_jobs_alone_can_be_held_and_left_out_of_the_list(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_never_ends", "children")
+    box.fault("listing_held", "children")
+    parent = start(box, PEOPLE)
+    wait_until(lambda: [job["status"] for job in box.jobs()] == ["Done", "Processing", "Processing"])
+    assert [job["_id"] for job in cordial(box, "GET", "/jobs").json()] == [parent]
+    box.clear_faults()
+    assert len(cordial(box, "GET", "/jobs").json()) == 3
+    box.wait_idle()
+    assert [job["status"] for job in box.jobs()] == ["Done"] * 3
 
 
 @pytest.mark.parametrize(("is_there", "status"), [(True, "Done"), (False, "Failed")])

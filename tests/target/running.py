@@ -34,6 +34,8 @@ COMMAND = shutil.which("target-cordial", path=str(Path(sys.executable).parent)) 
 STREAM = "audience_members"
 LIST = "Lytics_VIP_Customers"
 """Where `enter` and `exit_` go, unless told otherwise."""
+LISTS_A_LOOK = 6
+"""How many lists of jobs, one a status, the target asks for each time that it looks for jobs."""
 TIMEOUT_SECONDS = 120
 
 
@@ -246,6 +248,11 @@ def wait_until(is_so: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> No
 def import_calls(box: Sandbox) -> list[dict[str, Any]]:
     """The bodies of the import calls that Cordial got, in order."""
     return [call.body for call in box.requests if call.path == "/v2/contactimports"]
+
+
+def job_lists(box: Sandbox) -> int:
+    """How often Cordial was asked for a list of jobs."""
+    return sum(call.path == "/v2/jobs" for call in box.requests)
 
 
 def kept_files(box: Sandbox) -> dict[str, str]:

@@ -6,8 +6,10 @@ import pytest
 
 from tests.target.running import (
     AUDIENCE_SCHEMA,
+    LISTS_A_LOOK,
     enter,
     import_calls,
+    job_lists,
     quick_config,
     run,
     started,
@@ -57,10 +59,6 @@ def test_an_import_of_an_earlier_run_ends_before_the_first_new_one(box, fault):
     assert re.search(r"Waiting for import cordial-\S+-0001 of an earlier run", result.log)
 
 
-def job_lists(box):
-    return sum(call.path == "/v2/jobs" for call in box.requests)
-
-
 def test_an_import_that_is_not_listed_yet_is_looked_for_also_when_the_run_after_it_was_killed(box):
     config = quick_config(box, poll_interval_seconds=0.5)
     box.fault("job_never_ends")
@@ -79,6 +77,27 @@ def test_an_import_that_is_not_listed_yet_is_looked_for_also_when_the_run_after_
         running.end_input()
         # One for the check, one for each status, and then again.
         wait_until(lambda: job_lists(box) > lists + 7)
+        box.clear_faults("listing_held")
+        running.wait_for_log("Waiting for import")
+        assert len(import_calls(box)) == 1
+        box.clear_faults()
+        result = running.result()
+    assert_the_newest_wins(box, result)
+
+
+def test_children_of_an_earlier_import_are_waited_for_also_when_they_are_listed_late(box):
+    config = quick_config(box, poll_interval_seconds=0.3)
+    box.fault("child_jobs", 2)
+    box.fault("job_never_ends", "children")
+    box.fault("listing_held", "children")
+    kill_when_registered(box, config)
+    wait_until(lambda: [job["status"] for job in box.jobs()] == ["Done", "Processing", "Processing"])
+    lists = job_lists(box)
+    with started(config) as running:
+        running.write(NEW)
+        running.end_input()
+        wait_until(lambda: len(import_calls(box)) > 1 or job_lists(box) > lists + 5 * LISTS_A_LOOK)
+        assert len(import_calls(box)) == 1
         box.clear_faults("listing_held")
         running.wait_for_log("Waiting for import")
         assert len(import_calls(box)) == 1
@@ -108,18 +127,15 @@ def test_a_file_whose_import_is_long_done_is_not_waited_for(box):
     assert box.files() == []
 
 
-def test_half_written_files_are_deleted_and_those_of_others_left_alone(box):
+def test_half_written_files_are_deleted_without_a_wait_and_those_of_others_left_alone(box):
     assert run(quick_config(box), OLD).code == 0
     [name] = [call["importName"] for call in import_calls(box)]
     folder = box.folder / "sftp" / "import"
     others = ["cordial-0123456789-202601010000000000-0001.csv", "report.csv", f"kept-{name}.csv"]
     for left in (f"{name[:-1]}7.csv.part", *others):
         (folder / left).write_text("left", encoding="utf-8")
-    assert_the_newest_wins_without_files(box, run(quick_config(box), NEW), others)
-
-
-def assert_the_newest_wins_without_files(box, result, others):
-    assert result.code == 0, result.log
+    messages = [AUDIENCE_SCHEMA, enter("nobody"), state({"at": 2})]
+    assert run(quick_config(box, poll_interval_seconds=60), messages, timeout=30).states == [{"at": 2}]
     assert box.files() == sorted(others)
 
 

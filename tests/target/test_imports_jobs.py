@@ -4,11 +4,14 @@ import time
 
 import pytest
 
+from target_cordial.imports import LOOKUPS
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
+    LISTS_A_LOOK,
     enter,
     import_calls,
+    job_lists,
     kept_files,
     quick_config,
     run,
@@ -45,6 +48,71 @@ def test_an_import_is_done_when_its_children_are(box, late):
         assert {job["status"] for job in box.jobs()} == {"Done"}
         assert len(box.jobs()) == 4
         assert running.result().code == 0
+
+
+@pytest.mark.parametrize("counters", [None, "counters_missing"])
+def test_children_that_no_counter_tells_of_are_waited_for_also_when_they_are_listed_late(box, counters):
+    if counters is not None:
+        box.fault(counters)
+    box.fault("child_jobs", 2)
+    box.fault("job_never_ends", "children")
+    box.fault("listing_held", "children")
+    with started(quick_config(box, poll_interval_seconds=0.3)) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        wait_until(lambda: len(box.jobs()) == 3)
+        lists = job_lists(box)
+        wait_until(lambda: running.states_so_far or job_lists(box) > lists + 5 * LISTS_A_LOOK)
+        assert running.states_so_far == []
+        box.clear_faults("listing_held")
+        children = {f"/v2/jobs/{job_id}" for job_id in list(box.account.jobs())[1:]}
+        wait_until(lambda: any(call.path in children for call in box.requests))
+        assert running.states_so_far == []
+        box.clear_faults("job_never_ends")
+        result = running.result()
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 3}]
+    assert box.list_members(LIST) == {ADA, BOB, EVE}
+
+
+def test_children_whose_counters_tell_of_every_row_end_the_wait(box):
+    box.fault("child_jobs", 2)
+    lists = job_lists(box)
+    assert run(quick_config(box), MESSAGES).states == [{"at": 3}]
+    assert job_lists(box) - lists < LOOKUPS * LISTS_A_LOOK
+
+
+def test_an_import_of_which_a_child_failed_is_not_acknowledged(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_fails", "children")
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 1
+    assert "failed in Cordial (job " in result.message
+    assert result.states == []
+    assert len(box.files()) == 1
+
+
+def test_rows_that_children_reject_are_counted_together(box):
+    box.fault("child_jobs", 2)
+    box.fault("job_rejects", 1)
+    result = run(quick_config(box), MESSAGES)
+    assert result.code == 0, result.log
+    assert "Cordial rejected 2 of 3 rows of import" in result.log
+    assert len(box.contacts()) == 1
+
+
+def test_a_file_that_cannot_be_deleted_does_not_undo_its_import(box):
+    box.fault("job_never_ends")
+    with started(box.target_config()) as running:
+        running.write(MESSAGES)
+        running.end_input()
+        wait_until(lambda: import_calls(box))
+        box.fault("storage_read_only")
+        box.clear_faults("job_never_ends")
+        result = running.result()
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 3}]
+    assert "is imported but stays in the storage" in result.log
 
 
 def test_the_next_file_of_a_contact_waits_for_the_children_too(box):

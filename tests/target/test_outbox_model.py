@@ -155,6 +155,7 @@ class Process:
         assert self.open_rows() < MAX_OPEN_BATCHES * BATCH_ROWS, "open rows grow with the number of lists"
         if record.has_state or position == len(self.world.records):
             self.outbox.add_state({"position": position}, position=position)
+            assert len(self.outbox._states) <= MAX_PENDING_STATES, "states that wait grow with the input"
             self.acknowledge()
 
     def open_rows(self) -> int:
