@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
     "tap": tap.speed,
     "tap-workers": tap.workers,
     "pipeline": pipeline.speed,
+    "meltano": pipeline.meltano,
     "difference": difference.speed,
 }
 

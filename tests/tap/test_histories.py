@@ -48,7 +48,19 @@ PLAIN = {
 
 moves = st.tuples(
     st.sampled_from(
-        ["enter", "leave", "return", "change", "revert", "readdress", "spell", "share", "merge", "land", "rename"]
+        [
+            "enter",
+            "leave",
+            "return",
+            "change",
+            "revert",
+            "readdress",
+            "spell",
+            "share",
+            "merge",
+            "land",
+            "rename",
+        ]
     ),
     st.integers(0, 50),
 )
