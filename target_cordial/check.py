@@ -98,7 +98,8 @@ def _check_fields(
         _check_stream(settings, stream, schema, columns, checklist)
     if columns and not streams:
         checklist.untried(
-            "field", "their own types beside these: they come with the stream, or now with --catalog"
+            "field",
+            "whether the stream has these fields, of types that fit: seen when it comes, or now with --catalog",
         )
     with checklist.trying("fields"):
         _check_required(settings, attributes)

@@ -106,7 +106,7 @@ def test_every_environment_has_a_ledger_of_its_own(project):
     assert "${MELTANO_ENVIRONMENT}" in project["plugins"]["extractors"][0]["config"]["ledger_url"]
 
 
-def test_secrets_of_real_accounts_are_named_in_the_example_and_nowhere_set(project):
+def test_secrets_of_real_accounts_are_named_in_the_example_and_set_in_the_sandbox_alone(project):
     names = {
         line.partition("=")[0].strip("# ")
         for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
@@ -118,6 +118,9 @@ def test_secrets_of_real_accounts_are_named_in_the_example_and_nowhere_set(proje
             if setting.get("sensitive"):
                 assert f"{plugin}_{setting['name']}".upper().replace("-", "_") in names
                 assert setting["name"] not in declared["config"]
+    assert set(project["environments"][0]["env"]) == names, (
+        "a blank in .env would be taken for the sandbox's own"
+    )
 
 
 def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_second_time(make_box, tmp_path):
@@ -131,6 +134,9 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     del tap["ledger_url"], target["rejects_url"]
     plugins["extractors"][0]["config"], plugins["loaders"][0]["config"] = tap, target
     (tmp_path / "meltano.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    # Secrets of real accounts, which the sandbox must not be shown.
+    secrets = "".join(f"{name}=real\n" for name in content["environments"][0]["env"])
+    (tmp_path / ".env").write_text(secrets, encoding="utf-8")
     below = tmp_path / "some" / "folder"
     below.mkdir(parents=True)
     first = meltano(below, "run", "tap-lytics-audience", "target-cordial")

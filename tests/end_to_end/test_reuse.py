@@ -155,7 +155,7 @@ def test_stream_maps_of_the_tap_rename_filter_and_hash(make_box, tmp_path):
             "__alias__": "people",
             "__filter__": "audience_slug == 'lapsed'",
             "given_name": "record.get('first_name')",
-            "first_name": None,
+            "first_name": "__NULL__",
             "token": "sha256(email)",
         }
     }
@@ -181,7 +181,7 @@ def test_stream_maps_of_the_target_rename_filter_and_hash_what_the_tap_sends(mak
         "audience_members": {
             "__filter__": "audience_slug == 'lapsed'",
             "given_name": "record.get('first_name')",
-            "first_name": None,
+            "first_name": "__NULL__",
             "token": "md5(email)",
         }
     }
