@@ -71,6 +71,20 @@ def test_more_exits_than_the_limit_are_held_back_until_a_person_lets_them(make_b
     assert set(run(box.tap_config(max_exit_percent=100), held.state).of("exit")) == gone
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_who_left_before_a_full_refresh_does_not_count_against_the_limit(make_box, is_followed):
+    box = make_box([AudienceSpec("VIP Customers", 400)])
+    state = run(box.tap_config()).state
+    leaving(box, 150)
+    state = run(box.tap_config(max_exit_percent=100), state).state
+    if is_followed:
+        leaving(box, 1)
+        run(box.tap_config(), state)
+    again = run(box.tap_config(max_exit_percent=10))
+    assert again.error == ""
+    assert sorted(again.of("backfill")) == sorted(box.world.keys(AUDIENCE))
+
+
 def test_up_to_a_hundred_exits_pass_whatever_the_percentage(box):
     state = run(box.tap_config()).state
     gone = leaving(box, 30)

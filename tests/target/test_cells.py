@@ -1,6 +1,7 @@
 """What each kind of value becomes at Cordial, by the attribute's type; docs/cells.md says the same in words."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from target_cordial.rows import RowWriter, columns_of
 from target_cordial.settings import Settings
 from tests.target.running import AUDIENCE_SCHEMA, enter, record, run, schema, state
 
+README = Path(__file__).parents[2] / "README.md"
 KINDS = [("text", "string"), ("tags", "array")]
 CANNOT_HOLD = "holds a character that no text file can hold"
 NOT_A_DATE = "not a date in ISO 8601"
@@ -220,6 +222,47 @@ def test_values_that_fit_arrive_as_they_are(cells_box):
             wrong.append((field, value[:80], str(held)[:80]))
     assert wrong == []
     assert rejects_of(cells_box) == {}
+
+
+def test_the_readme_shows_what_becomes_of_values(cells_box):
+    text = (
+        README.read_text(encoding="utf-8")
+        .split("How values of a record become cells")[1]
+        .split("*No value*")[0]
+    )
+    _, header, _, *rows = [line for line in text.splitlines() if line.strip()]
+    fields = ["text", "amount", "day", "tags", "city"]
+    assert [title.strip() for title in header.strip("|").split("|")[1:]] == [
+        "string",
+        "number",
+        "date",
+        "array",
+        "geo part",
+    ]
+    cases = []
+    for row in rows:
+        values, *results = [cell.strip() for cell in row.strip("|").split("|")]
+        cases += [
+            (field, value, result)
+            for value in re.findall("`([^`]*)`", values)
+            for field, result in zip(fields, results, strict=True)
+        ]
+    assert len(cases) == 10 * len(fields)
+    result = run(config_for(cells_box), stream(cases))
+    assert result.code == 0, result.log
+    contacts, rejects = cells_box.contacts(), rejects_of(cells_box)
+    for number, (field, value, told) in enumerate(cases):
+        who = f"c{number}@example.com"
+        if told == "rejected":
+            assert who in rejects, (field, value)
+            continue
+        held = contacts[who].attributes
+        if told == "no value":
+            assert held == {}, (field, value)
+        elif field == "city":
+            assert held == {"home": {"city": told.strip("`")}}
+        else:
+            assert held == {field: json.loads(told.strip("`")) if field == "tags" else told.strip("`")}
 
 
 def test_values_that_do_not_fit_are_rejected_with_the_reason_and_the_field(cells_box):
