@@ -32,6 +32,15 @@ def kill_when_registered(box, config):
         assert running.result().states == []
 
 
+def result_once_listed(box, running):
+    """How a run ends that waits for an import of an earlier one: it sees the import when it is listed, and only then goes on."""
+    box.clear_faults("listing_held")
+    running.wait_for_log("Waiting for import")
+    assert len(import_calls(box)) == 1
+    box.clear_faults()
+    return running.result()
+
+
 def assert_the_newest_wins(box, result):
     assert result.code == 0, result.log
     assert result.states == [{"at": 2}]
@@ -77,16 +86,13 @@ def test_an_import_that_is_not_listed_yet_is_looked_for_also_when_the_run_after_
         running.end_input()
         # One for the check, one for each status, and then again.
         wait_until(lambda: job_lists(box) > lists + 7)
-        box.clear_faults("listing_held")
-        running.wait_for_log("Waiting for import")
-        assert len(import_calls(box)) == 1
-        box.clear_faults()
-        result = running.result()
+        result = result_once_listed(box, running)
     assert_the_newest_wins(box, result)
 
 
 def test_children_of_an_earlier_import_are_waited_for_also_when_they_are_listed_late(box):
-    config = quick_config(box, poll_interval_seconds=0.3)
+    # Long enough for seven more looks, should this process be kept from going on.
+    config = quick_config(box, poll_interval_seconds=1)
     box.fault("child_jobs", 2)
     box.fault("job_never_ends", "children")
     box.fault("listing_held", "children")
@@ -98,11 +104,7 @@ def test_children_of_an_earlier_import_are_waited_for_also_when_they_are_listed_
         running.end_input()
         wait_until(lambda: len(import_calls(box)) > 1 or job_lists(box) > lists + 5 * LISTS_A_LOOK)
         assert len(import_calls(box)) == 1
-        box.clear_faults("listing_held")
-        running.wait_for_log("Waiting for import")
-        assert len(import_calls(box)) == 1
-        box.clear_faults()
-        result = running.result()
+        result = result_once_listed(box, running)
     assert_the_newest_wins(box, result)
 
 

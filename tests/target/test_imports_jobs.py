@@ -57,7 +57,8 @@ def test_children_that_no_counter_tells_of_are_waited_for_also_when_they_are_lis
     box.fault("child_jobs", 2)
     box.fault("job_never_ends", "children")
     box.fault("listing_held", "children")
-    with started(quick_config(box, poll_interval_seconds=0.3)) as running:
+    # Long enough for seven more looks, should this process be kept from going on.
+    with started(quick_config(box, poll_interval_seconds=1)) as running:
         running.write(MESSAGES)
         running.end_input()
         wait_until(lambda: len(box.jobs()) == 3)
