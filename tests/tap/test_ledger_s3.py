@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from sandbox import AudienceSpec
 from tests.tap.running import AUDIENCE, key_of, run, somebody
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": url,
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="ledgers")
-    yield client
-    server.stop()
+def bucket(s3):
+    s3.create_bucket(Bucket="ledgers")
+    return s3
 
 
 def test_a_ledger_in_a_bucket_holds_who_was_sent(make_box, bucket):

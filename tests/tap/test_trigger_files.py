@@ -21,7 +21,6 @@ import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from singer_process.errors import UserError
 from tap_lytics_audience import landed_files, trigger_messages
@@ -105,26 +104,11 @@ def folder(tmp_path):
     return path
 
 
-@pytest.fixture(scope="module")
-def s3_server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
 @pytest.fixture
-def bucket(s3_server, monkeypatch, request):
+def bucket(s3):
     """An empty bucket, by the environment that fsspec reads."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    name = f"bucket-{abs(hash(request.node.name)) % 10**9}"
-    made = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
-    yield made
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    s3.create_bucket(Bucket="triggers")
+    return boto3.resource("s3").Bucket("triggers")
 
 
 # What a message says

@@ -4,12 +4,10 @@ import json
 import re
 from pathlib import Path
 
-import boto3
 import fsspec
 import pytest
 import requests
 from gcp_storage_emulator.server import create_server
-from moto.server import ThreadedMotoServer
 
 from target_cordial.history import read_history
 from target_cordial.journal import Journal
@@ -19,20 +17,9 @@ LINE = {"kind": "enter", "rows": 1, "seconds": 0.5, "list_name": "one"}
 
 
 @pytest.fixture
-def s3(monkeypatch):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="journals")
-    yield "s3://journals/prod/runs.jsonl"
-    server.stop()
+def bucket(s3):
+    s3.create_bucket(Bucket="journals")
+    return "s3://journals/prod/runs.jsonl"
 
 
 @pytest.fixture
@@ -60,7 +47,7 @@ def local(tmp_path):
     return str(tmp_path / "new folder" / "runs.jsonl")
 
 
-@pytest.mark.parametrize("kind", ["local", "memory", "s3", "gs"])
+@pytest.mark.parametrize("kind", ["local", "memory", "bucket", "gs"])
 def test_each_line_is_added_to_those_before_it(request, kind):
     url = request.getfixturevalue(kind)
     for name in ("20260102040000aaaa", "20260103040000bbbb"):
