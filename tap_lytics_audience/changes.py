@@ -96,7 +96,7 @@ class Changes:
             "CREATE TABLE later (key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, older BIGINT[], start BIGINT, size INTEGER, "
             "hash UBIGINT)"
         )
-        self._known = self._seen = 0
+        self._known = self._seen = self._judged = 0
 
     def load(self, ledger: Ledger) -> None:
         """Read what the ledger holds.
@@ -276,7 +276,9 @@ class Changes:
             f"FROM {rows}"
         )
         self._run("INSERT INTO profiles SELECT hash(id) FROM block")
-        self._pass_over_unchanged()
+        self._judged = 0
+        if not self._pass_over_unchanged():
+            return
         self._judge("block", may_defer=True)
         deferred = self._rows("SELECT start, size FROM decided WHERE is_deferred ORDER BY start")
         if deferred:
@@ -323,7 +325,7 @@ class Changes:
     @property
     def has_part(self) -> bool:
         """Whether the last block holds anything to remember."""
-        return self._number("SELECT count(*) FROM judged") > 0
+        return self._judged > 0
 
     def records(self) -> t.Iterator[tuple[str, str, int, int]]:
         """What the last block has to send.
@@ -331,7 +333,10 @@ class Changes:
         Yields:
             The change, the member key, and where its fields are in the spool: start and size.
         """
-        yield from self._streamed(f"SELECT change, key, start, size FROM judged WHERE {_TOLD} ORDER BY start")
+        if self.has_part:
+            yield from self._streamed(
+                f"SELECT change, key, start, size FROM judged WHERE {_TOLD} ORDER BY start"
+            )
 
     def load_events(self, path: Path) -> None:
         """Name members to look at, where not all are.
@@ -473,22 +478,25 @@ class Changes:
         """Let go of the file."""
         self._database.close()
 
-    def _pass_over_unchanged(self) -> None:
+    def _pass_over_unchanged(self) -> int:
         """See those of the block who are as the ledger has them, and take them out: most members of most runs.
 
         To compare hashes alone takes a tenth of the time that the joins of `_judge` take.
+
+        Returns:
+            How many profiles are left.
         """
         self._run(
             "CREATE OR REPLACE TEMP TABLE unchanged AS SELECT hash, print FROM known SEMI JOIN block USING (print)"
         )
         self._run("DELETE FROM unchanged WHERE hash IN (SELECT hash FROM doubt)")
-        self._run("INSERT INTO seen SELECT hash FROM unchanged")
+        self._seen += self._number("INSERT INTO seen SELECT hash FROM unchanged")
         raw, speaker = _WHOLE
         self.last_seen = (
             self._rows(f"SELECT key, {raw} FROM block WHERE print IN (SELECT print FROM unchanged LIMIT 5)")
             or self.last_seen
         )
-        self._run(
+        return self._number(
             f"CREATE OR REPLACE TEMP TABLE block AS SELECT * REPLACE ({raw} AS raw, {speaker} AS speaker) FROM block "
             "ANTI JOIN unchanged USING (print)"
         )
@@ -552,13 +560,12 @@ class Changes:
 
     def _settle_judged(self) -> None:
         """Remember who was seen, and keep what has to be written."""
-        self._run("INSERT INTO seen SELECT hash FROM decided WHERE NOT is_deferred")
+        self._seen += self._number("INSERT INTO seen SELECT hash FROM decided WHERE NOT is_deferred")
         self.last_seen = (
             self._rows("SELECT key, raw FROM decided WHERE NOT is_deferred LIMIT 5") or self.last_seen
         )
-        self._seen = self._number("SELECT count(*) FROM seen")
         # Most members of a later run did not change: what is not written costs nothing.
-        self._run(
+        self._judged = self._number(
             "CREATE OR REPLACE TABLE judged AS FROM decided WHERE NOT is_deferred AND change IS NOT NULL"
         )
         self._run(f"INSERT INTO changed SELECT key, raw, speaker, digest, sent, FALSE, {_TOLD} FROM judged")

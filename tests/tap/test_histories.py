@@ -1,7 +1,8 @@
 """Random histories of an audience, with faults, kills and lost states: after one clean run the consumer knows the truth.
 
 The consumer gets a prefix of each run's messages and acknowledges a state somewhere in it; the rest is delivered but in
-doubt. It keeps the latest record of each member. HISTORIES sets how many histories are tried.
+doubt. It keeps the latest record of each member. Histories follow upon one another, so that each begins with what the
+ones before it left: ledgers, states old and lost, people who moved. HISTORIES sets how many there are.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from tap_lytics_audience import changes, scan
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, select
 
-HISTORIES = int(os.environ.get("HISTORIES", "240"))
-PARTS = 6
+HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+IN_A_ROW = 8
+PARTS = 10
 """So that processes can share them."""
 FIELDS = ("first_name", "last_name", "city", "visit_count", "interests")
 FAULTS = [
@@ -82,7 +84,20 @@ runs = st.tuples(
         }
     ),
 )
-histories = st.lists(st.one_of(moves, moves, runs), max_size=14)
+histories = st.lists(
+    st.tuples(
+        st.lists(st.one_of(moves, moves, runs), min_size=1, max_size=5),
+        st.fixed_dictionaries(
+            {
+                "page_size": st.sampled_from([2, 50]),
+                "block_rows": st.sampled_from([3, 50]),
+                "is_repeated": st.sampled_from([False, False, True]),
+            }
+        ),
+    ),
+    min_size=IN_A_ROW,
+    max_size=IN_A_ROW,
+)
 
 
 class Consumer:
@@ -113,6 +128,16 @@ class Consumer:
         ]
         self.states += states
 
+    def check_all(self) -> None:
+        """What the consumer knows is what is true."""
+        members = self.box.world.members(self.audience)
+        assert set(self.view) == set(members)
+        for key, profiles in members.items():
+            record = self.view[key]
+            assert any(
+                all(record.get(name) == profile.get(name) for name in FIELDS) for profile in profiles
+            ), "other values than any profile of the member"
+
 
 def run_tap(box, state, fields=None, **config):
     """All messages of a run, and whether it ended well."""
@@ -129,6 +154,29 @@ def run_tap(box, state, fields=None, **config):
         except UserError:
             ended_well = False
     return [json.loads(line) for line in output.getvalue().splitlines()], ended_well
+
+
+def stumble(box, consumer, what, options):
+    """A run in which something may go wrong."""
+    state = {
+        "last": consumer.states[-1],
+        "lost": None,
+        "old": consumer.states[len(consumer.states) // 2],
+    }[what["state"]]
+    if what["fault"] is not None:
+        box.fault(*what["fault"])
+    messages, _ = run_tap(
+        box,
+        state,
+        what["fields"],
+        scan_concurrency=what["concurrency"],
+        profile_updates=what["profile_updates"],
+        existing_users=what["existing_users"],
+        change_detection=what["mode"],
+        **options,
+    )
+    box.clear_faults()
+    consumer.take(messages, delivered=what["delivered"], acknowledged=what["acknowledged"])
 
 
 def move(box, name, kind, number):
@@ -167,70 +215,62 @@ def move(box, name, kind, number):
 
 
 @pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch):
-    monkeypatch.setattr(changes, "BLOCK_ROWS", 3)
+def _several_slices(monkeypatch):
     monkeypatch.setattr(scan, "PLAIN_SCAN_BELOW", 4)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @settings(
-    max_examples=HISTORIES // PARTS,
+    max_examples=HISTORIES // IN_A_ROW // PARTS,
     # Where a CI is known, Hypothesis would draw the same histories each time, and for each part.
     derandomize=False,
     print_blob=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(history=histories)
+@given(histories=histories)
 @example(
     # A full refresh that let somebody go, and was then forgotten.
-    history=[
-        ("run", {**PLAIN, "state": "last"}),
-        ("leave", 0),
-        ("run", {**PLAIN, "state": "lost", "acknowledged": 0.0}),
-        ("return", 0),
+    histories=[
+        (
+            [
+                ("run", {**PLAIN, "state": "last"}),
+                ("leave", 0),
+                ("run", {**PLAIN, "state": "lost", "acknowledged": 0.0}),
+                ("return", 0),
+            ],
+            {"page_size": 2, "block_rows": 3, "is_repeated": True},
+        )
     ]
 )
-def test_after_any_history_one_clean_run_tells_the_truth(tmp_path_factory, part, history):  # noqa: ARG001 - each part draws its own
+def test_after_any_history_one_clean_run_tells_the_truth(
+    tmp_path_factory,
+    monkeypatch,
+    part,  # noqa: ARG001 - each part draws its own
+    histories,
+):
     folder = tmp_path_factory.mktemp("history")
     with Sandbox(folder / "box", [AudienceSpec("VIP Customers", 8)], triggers_url=folder / "landed") as box:
         consumer = Consumer(box)
-        options = {"page_size": 2, "max_exit_percent": 100, "triggers_url": str(folder / "landed")}
-        for kind, what in history:
-            if kind != "run":
-                move(box, consumer.audience, kind, what)
-                continue
-            state = {
-                "last": consumer.states[-1],
-                "lost": None,
-                "old": consumer.states[len(consumer.states) // 2],
-            }[what["state"]]
-            if what["fault"] is not None:
-                box.fault(*what["fault"])
-            messages, _ = run_tap(
-                box,
-                state,
-                what["fields"],
-                scan_concurrency=what["concurrency"],
-                profile_updates=what["profile_updates"],
-                existing_users=what["existing_users"],
-                change_detection=what["mode"],
-                **options,
-            )
-            box.clear_faults()
-            consumer.take(messages, delivered=what["delivered"], acknowledged=what["acknowledged"])
-        messages, ended_well = run_tap(box, consumer.states[-1], **options)
-        assert ended_well
-        consumer.take(messages, delivered=1, acknowledged=1)
-        members = box.world.members(consumer.audience)
-        assert set(consumer.view) == set(members)
-        # Without updates a change is passed over on purpose, so attributes are compared only where they always travelled.
-        if all(kind != "run" or what["profile_updates"] for kind, what in history):
-            for key, profiles in members.items():
-                record = consumer.view[key]
-                assert any(
-                    all(record.get(name) == profile.get(name) for name in FIELDS) for profile in profiles
-                ), "other values than any profile of the member"
-        quiet, ended_well = run_tap(box, consumer.states[-1], **options)
-        assert ended_well
-        assert not [message for message in quiet if message["type"] == "RECORD"], "nothing is left to say"
+        for history, end in histories:
+            monkeypatch.setattr(changes, "BLOCK_ROWS", end["block_rows"])
+            options = {
+                "page_size": end["page_size"],
+                "max_exit_percent": 100,
+                "triggers_url": str(folder / "landed"),
+            }
+            for kind, what in history:
+                if kind == "run":
+                    stumble(box, consumer, what, options)
+                else:
+                    move(box, consumer.audience, kind, what)
+            messages, ended_well = run_tap(box, consumer.states[-1], **options)
+            assert ended_well
+            consumer.take(messages, delivered=1, acknowledged=1)
+            consumer.check_all()
+            if end["is_repeated"]:
+                quiet, ended_well = run_tap(box, consumer.states[-1], **options)
+                assert ended_well
+                assert not [message for message in quiet if message["type"] == "RECORD"], (
+                    "nothing is left to say"
+                )
