@@ -134,7 +134,7 @@ class BulkPath:
         ways = self._ways(values, keys, columns)
         # Where one is None the record goes by itself, and neither its key nor its row is used.
         contacts = t.cast("list[str]", keys.found)
-        rows = self._run.rows.bulk_rows(contacts, [t.cast("list[str]", cells.found) for cells in columns])
+        rows = self._run.rows.bulk_rows(keys.found, [cells.found for cells in columns])
         for way, start, end in _stretches(ways):
             if way is None:
                 for number in range(first + start, first + end):
@@ -160,20 +160,19 @@ class BulkPath:
         self, values: dict[str, tuple[object, ...]], keys: Found, columns: list[Found]
     ) -> list[_Way | None]:
         """Where each record goes; None for one that is not plain."""
-        kinds = list(
-            zip(
-                self._sink.mapping.exits(values),
-                *(values[name] for name in self._kind_fields),
-                strict=True,
-            )
-        )
+        exits = self._sink.mapping.exits(values)
+        told = [exits, *(values[name] for name in self._kind_fields)]
         try:
-            # Records differ, but there are few kinds of them.
-            found = {kind: self._way(*kind) for kind in set(kinds)}
+            if all(column.count(column[0]) == len(column) for column in told):
+                ways = [self._way(exits[0], *(column[0] for column in told[1:]))] * len(keys.found)
+            else:
+                # Records differ, but there are few kinds of them.
+                kinds = list(zip(*told, strict=True))
+                found = {kind: self._way(*kind) for kind in set(kinds)}
+                ways = list(map(found.__getitem__, kinds))
         except TypeError:
             # A list is named by a list or an object.
-            return [None] * len(kinds)
-        ways = list(map(found.__getitem__, kinds))
+            return [None] * len(keys.found)
         lacking = [
             number
             for name in self._keys

@@ -12,6 +12,7 @@ import typing as t
 
 import msgspec
 
+from target_cordial.batch import quoted
 from target_cordial.cells import EMPTY, CellError, longest_text
 
 if t.TYPE_CHECKING:
@@ -78,7 +79,7 @@ class BulkColumn:
         """
         if self._null is not None and msgspec.UNSET not in values and self._are_plain(values):
             null = self._null
-            return Found([value or null for value in t.cast("t.Sequence[str]", values)])
+            return Found(quoted_all([value or null for value in t.cast("t.Sequence[str]", values)]))
         if self._is_plain_number and self._null is not None and _INTEGERS.issuperset(map(type, values)):
             null = self._null
             return Found([null if value is None else str(value) for value in values])
@@ -129,4 +130,20 @@ class BulkColumn:
             cell = self._write(value)
         except CellError:
             return None
-        return None if cell == self._absent else cell
+        return None if cell == self._absent else quoted(cell)
+
+
+def quoted_all(cells: t.Sequence[str | None]) -> t.Sequence[str | None]:
+    """Many cells as they are in a file.
+
+    Args:
+        cells: Texts that hold no line break, or None.
+
+    Returns:
+        The texts, in quotes where they need them, and None as it is.
+    """
+    text = "".join(filter(None, cells))
+    # One look at all of them: most columns need none.
+    if "," not in text and '"' not in text:
+        return cells
+    return [None if cell is None else quoted(cell) for cell in cells]

@@ -18,7 +18,7 @@ from singer_sdk.metrics import Status
 
 from singer_process.errors import UserError, described
 from singer_process.progress import duration
-from target_cordial.batch import write_csv
+from target_cordial.batch import quoted, write_csv
 from target_cordial.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
 from target_cordial.journal import NO_LIST, timestamp
 from target_cordial.lists import Sizes
@@ -413,7 +413,7 @@ class Delivery:
     def _send_exits(self, target_list: ContactList) -> None:
         while keys := self.outbox.held_exits.take(target_list, self.settings.batch_size_rows):
             path = self.folder / f"{secrets.token_hex(8)}.csv"
-            self._write(path, self.header[:1], ((key,) for key in keys))
+            self._write(path, self.header[:1], ((quoted(key),) for key in keys))
             with self._changed:
                 self._queue(self.outbox.close_exits(target_list, keys, path))
             self._wait_for_room()

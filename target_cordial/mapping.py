@@ -94,7 +94,7 @@ def contact_keys(values: t.Sequence[object], *, is_address: bool) -> Found:
     Returns:
         The keys; those that are missing or malformed are odd.
     """
-    if is_address and all(isinstance(value, str) for value in values):
+    if is_address and set(map(type, values)) == {str}:
         text = "\n".join(t.cast("t.Sequence[str]", values)).lower()
         keys = text.split("\n")
         # One look at all of them costs a fifth of one at each.
@@ -206,6 +206,8 @@ class Mapping:
         """
         if self._has_state:
             states = values[self._settings.state_field]
+            if states.count(states[0]) == len(states) and isinstance(states[0], str):
+                return [_IS_EXIT.get(states[0])] * len(states)
             return [_IS_EXIT.get(state) if isinstance(state, str) else None for state in states]
         return [value is not None and value is not msgspec.UNSET for value in values[DELETED_FIELD]]
 

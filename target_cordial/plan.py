@@ -10,6 +10,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from singer_process.progress import duration
+from target_cordial.batch import unquoted
 from target_cordial.summary import counts_text, reject_reasons
 
 if t.TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Plan:
         """
         self._header = header
         for cells in itertools.islice(rows, SAMPLE_ROWS - len(self._samples)):
-            self._samples.append([masked(cell, self.null_marker) for cell in cells])
+            self._samples.append([masked(unquoted(cell), self.null_marker) for cell in cells])
 
     def add_file(self, file: ImportFile) -> None:
         """Count an import file's contacts.

@@ -6,7 +6,8 @@ import typing as t
 from dataclasses import dataclass
 
 from singer_process.errors import UserError
-from target_cordial.bulk_cells import BulkColumn
+from target_cordial.batch import quoted
+from target_cordial.bulk_cells import BulkColumn, quoted_all
 from target_cordial.cells import EMPTY, Attribute, CellError, cell_writer
 from target_cordial.mapping import RejectedError
 
@@ -82,7 +83,7 @@ class RowWriter:
         self._last: Cells = ()
         if settings.subscribe_status is not None:
             self.header.append(f"channels.{settings.channel}.subscribeStatus")
-            self._last = (settings.subscribe_status,)
+            self._last = (quoted(settings.subscribe_status),)
         self._require_all = settings.require_all_fields
         # Only a contact that is created, or whose attribute is emptied, can end up without it.
         may_lack = settings.import_strategy == "upsert" or settings.null_values == "clear"
@@ -108,7 +109,9 @@ class RowWriter:
             for column in self.columns
         ]
 
-    def bulk_rows(self, keys: t.Sequence[str], columns: t.Sequence[t.Sequence[str]]) -> list[Cells]:
+    def bulk_rows(
+        self, keys: t.Sequence[str | None], columns: t.Sequence[t.Sequence[str | None]]
+    ) -> list[Cells]:
         """The rows of enters whose cells are written.
 
         Args:
@@ -116,9 +119,10 @@ class RowWriter:
             columns: Cells of each column.
 
         Returns:
-            A row a contact.
+            A row a contact; not to be used where one of its cells is None.
         """
-        return list(zip(keys, *columns, *([cell] * len(keys) for cell in self._last), strict=True))
+        last = ([cell] * len(keys) for cell in self._last)
+        return t.cast("list[Cells]", list(zip(quoted_all(keys), *columns, *last, strict=True)))
 
     def cells(self, key: str, record: t.Mapping[str, t.Any]) -> Cells:
         """The row of an enter.
@@ -133,7 +137,7 @@ class RowWriter:
         Raises:
             RejectedError: If a value does not fit its attribute, or one that must be there is missing.
         """
-        cells = [key]
+        cells = [quoted(key)]
         filled: set[str] = set()
         for column, read in self._readers:
             value = read(record)
@@ -150,7 +154,7 @@ class RowWriter:
             if cell == self._absent:
                 reason = "equal to this run's null marker"
                 raise RejectedError(reason, column.field)
-            cells.append(cell)
+            cells.append(quoted(cell))
             filled.add(column.attribute.key)
         for column in self.columns:
             # Of a geo attribute any part will do.

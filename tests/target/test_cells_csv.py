@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.batch import write_csv
+from target_cordial.batch import quoted, unquoted, write_csv
 from target_cordial.cells import Attribute, CellError, cell_writer
 
 MANY = settings(max_examples=500, deadline=None)
@@ -30,7 +30,7 @@ cells = st.one_of(nasty, st.text(st.characters(exclude_categories=("Cs",), exclu
 def written(header, rows):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.csv")
-        write_csv(path, header, rows)
+        write_csv(path, header, [tuple(map(quoted, row)) for row in rows])
         return path.read_bytes()
 
 
@@ -48,9 +48,15 @@ def test_any_cells_are_read_back_exactly(rows):
 
 
 @MANY
-@given(st.lists(cells.map(lambda cell: [cell]), max_size=5))
+@given(st.lists(cells.filter(bool).map(lambda cell: [cell]), max_size=5))
 def test_rows_of_one_cell_are_read_back_exactly(rows):
     assert read(written(["channels.email.address"], rows)) == [["channels.email.address"], *rows]
+
+
+@MANY
+@given(cells)
+def test_a_quoted_cell_is_unquoted_to_the_same_text(cell):
+    assert unquoted(quoted(cell)) == cell
 
 
 @MANY
