@@ -73,11 +73,12 @@ def write_csv(path: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> N
         OSError: If the disk does not take it.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - Path has no open by descriptor
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - Path has no open by descriptor
         lines = map(",".join, itertools.chain((map(quoted, header),), rows))
-        # Many at once: the file's own buffer takes as much time a line as the rest of the writing.
+        # Many at once: a text file of Python's takes as much time a line as the rest of the writing.
         while some := list(itertools.islice(lines, LINES_AT_ONCE)):
-            file.write("\r\n".join(some) + "\r\n")
+            some.append("")
+            file.write("\r\n".join(some).encode())
 
 
 def quoted(cell: str) -> str:

@@ -13,7 +13,7 @@ import typing as t
 import msgspec
 
 from target_cordial.batch import quoted
-from target_cordial.cells import EMPTY, CellError, longest_text
+from target_cordial.cells import EMPTY, CellError, is_unicode, longest_text
 
 if t.TYPE_CHECKING:
     from target_cordial.rows import Column
@@ -101,7 +101,8 @@ class BulkColumn:
     def _are_texts(self, values: list[str]) -> bool:
         text = "".join(values)
         return (
-            text.isprintable()
+            "\x00" not in text
+            and is_unicode(text)
             and max(map(len, values), default=0) <= self._longest
             and self._absent not in text
         )
@@ -134,16 +135,18 @@ class BulkColumn:
 
 
 def quoted_all(cells: t.Sequence[str | None]) -> t.Sequence[str | None]:
-    """Many cells as they are in a file.
+    """Many cells as they are in a file, as `quoted` makes them.
 
     Args:
-        cells: Texts that hold no line break, or None.
+        cells: Texts, or None.
 
     Returns:
         The texts, in quotes where they need them, and None as it is.
     """
     text = "".join(filter(None, cells))
     # One look at all of them: most columns need none.
-    if "," not in text and '"' not in text:
-        return cells
-    return [None if cell is None else quoted(cell) for cell in cells]
+    if "\n" in text or "\r" in text:
+        return [cell and quoted(cell) for cell in cells]
+    if "," in text or '"' in text:
+        return [quoted(cell) if cell and ("," in cell or '"' in cell) else cell for cell in cells]
+    return cells

@@ -159,12 +159,19 @@ def _string(shortest: decimal.Decimal | None, longest: int, value: object) -> st
 
 
 def _writable(text: str) -> str:
-    if "\x00" in text or not _is_unicode(text):
+    if "\x00" in text or not is_unicode(text):
         raise CellError(_UNWRITABLE)
     return text
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text can be in a file: half of a character cannot.
+
+    Args:
+        text: Any.
+    """
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
