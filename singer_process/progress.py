@@ -84,6 +84,16 @@ class Progress:
                 self._logger.info("%s", told)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things for people.
+
+    Args:
+        number: How many.
+        noun: What one of them is called.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """A duration for people, to two places.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from singer_process.progress import counted
 from tap_lytics_audience.ledger import DamagedError, number_of
 from tap_lytics_audience.spool import COLUMNS
 
@@ -28,6 +29,8 @@ BLOCKS = 20
 MAX_BLOCK_ROWS = 500_000
 """A block's members are held in memory while they are joined."""
 MEMORY = "640MB"
+SHOWN_FILES = 3
+"""So many damaged files are named in one warning."""
 _FETCHED_ROWS = 5_000
 _EVENTS = "(key VARCHAR, raw VARCHAR, kind VARCHAR, happened_at DOUBLE, landed_at DOUBLE)"
 _MEMBERS = "key VARCHAR, raw VARCHAR, speaker VARCHAR, digest BIGINT, sent BOOLEAN"
@@ -152,24 +155,36 @@ class Changes:
             ledger: This ledger.
             strangers: The others.
         """
+        unread: list[str] = []
         for stranger in strangers:
             self._run(
                 "CREATE OR REPLACE TEMP TABLE told (key VARCHAR, raw VARCHAR, sent BOOLEAN, gone BOOLEAN, place INTEGER)"
             )
-            are_read = [self._read_stranger(ledger, stranger, name) for name in stranger.acknowledged]
+            before = len(unread)
+            for name in stranger.acknowledged:
+                self._read_stranger(ledger, stranger, name, unread)
             # Exits that were acknowledged are over and done with; the rest may still be on the list.
             self._run(
                 "DELETE FROM told WHERE gone OR place < (SELECT max(place) FROM told AS later WHERE later.key = told.key)"
             )
-            are_read += [self._read_stranger(ledger, stranger, name) for name in stranger.doubtful]
-            if not all(are_read):
+            for name in stranger.doubtful:
+                self._read_stranger(ledger, stranger, name, unread)
+            if len(unread) > before:
                 for name in stranger.spare:
-                    self._read_stranger(ledger, stranger, name)
+                    self._read_stranger(ledger, stranger, name, unread)
             # An exit that was decided and maybe not delivered goes again, but is no news.
             self._doubt(
                 "SELECT key, raw, sent, arg_max(gone, place) OVER (PARTITION BY key) AS gone FROM told", 0
             )
             self._run("DROP TABLE told")
+        if unread:
+            logger.warning(
+                "%s cannot be read (%s%s): whoever left and is in no other file stays on the list. To mend that, restore what is "
+                "missing and run once with --full-refresh.",
+                counted(len(unread), "ledger file"),
+                ", ".join(unread[:SHOWN_FILES]),
+                ", ..." if len(unread) > SHOWN_FILES else "",
+            )
         self._unite_doubts()
 
     def load_later_words(self, ledger: Ledger, parts: t.Sequence[tuple[str, str]]) -> bool:
@@ -205,21 +220,14 @@ class Changes:
         self._unite_doubts()
         return bool(found and found[0])
 
-    def _read_stranger(self, ledger: Ledger, stranger: Stranger, name: str) -> bool:
+    def _read_stranger(self, ledger: Ledger, stranger: Stranger, name: str, unread: list[str]) -> None:
         try:
             with ledger.reading(name, stranger.place) as path:
                 self._run(
                     f"INSERT INTO told SELECT key, raw, sent, gone, {number_of(name)} FROM {_parquet(path)}"
                 )
         except DamagedError:
-            logger.warning(
-                "The ledger file %s/%s cannot be read: whoever left and is in no other file stays on the list. To mend that, restore it "
-                "and run once with --full-refresh.",
-                stranger.place,
-                name,
-            )
-            return False
-        return True
+            unread.append(f"{stranger.place}/{name}")
 
     def _doubt(self, rows: str, number: int) -> None:
         """Doubt members, unless a later part of the ledger says what became of them.

@@ -9,7 +9,7 @@ import typing as t
 from array import array
 from dataclasses import dataclass, field
 
-from singer_process.progress import duration
+from singer_process.progress import counted, duration
 from target_cordial.batch import unquoted
 from target_cordial.summary import counts_text, reject_reasons
 
@@ -85,17 +85,18 @@ class Plan:
         """
         for name in totals.lists:
             size = sizes[name].size_before if name in sizes else None
-            now = "" if size is None else f" ({size:,} contacts now)"
+            now = "" if size is None else f" ({counted(size, 'contact')} now)"
             yield (
-                f"list {name}{now}: {counts_text(totals, name)}; {totals.rows_of(name):,} rows in "
-                f"{totals.imports_of[name]:,} files{self._removal(name)}."
+                f"list {name}{now}: {counts_text(totals, name)}; {counted(totals.rows_of(name), 'row')} in "
+                f"{counted(totals.imports_of[name], 'file')}{self._removal(name)}."
             )
         contacts = sum(len(set(shard)) for shard in self._contacts)
-        passed = f", {totals.ignored_exits:,} exits passed over" if totals.ignored_exits else ""
+        passed = f", {counted(totals.ignored_exits, 'exit')} passed over" if totals.ignored_exits else ""
         yield (
-            f"{records:,} records read{passed}; {totals.rows:,} rows for {contacts:,} contacts in {totals.imports:,} files."
+            f"{counted(records, 'record')} read{passed}; {counted(totals.rows, 'row')} for {counted(contacts, 'contact')} in "
+            f"{counted(totals.imports, 'file')}."
         )
-        yield f"{rejects:,} records would be rejected{f': {reject_reasons(totals)}' if rejects else ''}."
+        yield f"{counted(rejects, 'record')} would be rejected{f': {reject_reasons(totals)}' if rejects else ''}."
         yield self._effort(totals)
         yield from self._sample_lines()
         yield "nothing was uploaded, created, imported or acknowledged."
@@ -114,7 +115,7 @@ class Plan:
             return ""
         exits, size = self.removals[name]
         share = f" ({100 * exits / size:.1f} %)" if size else ""
-        return f"; {exits:,} of {size:,} contacts{share} would be removed, max_removal_percent is {self.settings.max_removal_percent:g}"
+        return f"; {exits:,} of {counted(size, 'contact')}{share} would be removed, max_removal_percent is {self.settings.max_removal_percent:g}"
 
     def _effort(self, totals: Totals) -> str:
         files = totals.imports

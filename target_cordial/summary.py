@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from singer_process.progress import duration
+from singer_process.progress import counted, duration
 
 if t.TYPE_CHECKING:
     from target_cordial.delivery import Totals
@@ -24,7 +24,8 @@ def list_lines(totals: Totals, sizes: t.Mapping[str, Sizes]) -> t.Iterator[str]:
     for name in totals.lists:
         rejected = totals.rejected_of[name]
         yield (
-            f"List {name}: {counts_text(totals, name)}; {totals.rows_of(name):,} rows in {totals.imports_of[name]:,} imports"
+            f"List {name}: {counts_text(totals, name)}; {counted(totals.rows_of(name), 'row')} in "
+            f"{counted(totals.imports_of[name], 'import')}"
             f"{f', {rejected:,} rejected by Cordial' if rejected else ''}{_size(sizes.get(name))}."
         )
 
@@ -43,10 +44,10 @@ def run_line(totals: Totals, *, records: int, rejects: int, place: str, seconds:
         A sentence.
     """
     reasons = f" ({reject_reasons(totals)}; see {place})" if rejects else ""
-    passed = f", {totals.ignored_exits:,} exits passed over" if totals.ignored_exits else ""
+    passed = f", {counted(totals.ignored_exits, 'exit')} passed over" if totals.ignored_exits else ""
     return (
-        f"{records:,} records read{passed}, {rejects:,} rejected here{reasons} and {totals.rejected:,} by Cordial; "
-        f"{totals.rows:,} rows in {totals.imports:,} imports; {duration(seconds)}."
+        f"{counted(records, 'record')} read{passed}, {rejects:,} rejected here{reasons} and {totals.rejected:,} by Cordial; "
+        f"{counted(totals.rows, 'row')} in {counted(totals.imports, 'import')}; {duration(seconds)}."
     )
 
 
@@ -66,11 +67,11 @@ def counts_text(totals: Totals, name: str) -> str:
         totals: What the run did.
         name: The list.
     """
-    return ", ".join(f"{totals.arrived[name, kind]:,} {kind}" for kind in ("enters", "updates", "exits"))
+    return ", ".join(counted(totals.arrived[name, f"{kind}s"], kind) for kind in ("enter", "update", "exit"))
 
 
 def _size(sizes: Sizes | None) -> str:
     if sizes is None or sizes.size_before is None:
         return ""
     after = "" if sizes.size_after is None else f", {sizes.size_after:,} after"
-    return f"; {sizes.size_before:,} contacts before{after}"
+    return f"; {counted(sizes.size_before, 'contact')} before{after}"
