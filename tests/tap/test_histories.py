@@ -22,7 +22,7 @@ from tap_lytics_audience import changes, scan
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, select
 
-HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("HISTORIES", "1200"))
 IN_A_ROW = 8
 PARTS = 10
 """So that processes can share them."""
@@ -86,12 +86,12 @@ runs = st.tuples(
 )
 histories = st.lists(
     st.tuples(
-        st.lists(st.one_of(moves, moves, runs), min_size=1, max_size=5),
+        st.lists(st.one_of(moves, moves, moves, runs), min_size=1, max_size=5),
         st.fixed_dictionaries(
             {
                 "page_size": st.sampled_from([2, 50]),
                 "block_rows": st.sampled_from([3, 50]),
-                "is_repeated": st.sampled_from([False, False, True]),
+                "is_repeated": st.sampled_from([False, False, False, False, True]),
             }
         ),
     ),
@@ -215,8 +215,9 @@ def move(box, name, kind, number):
 
 
 @pytest.fixture(autouse=True)
-def _several_slices(monkeypatch):
+def _few_slices(monkeypatch):
     monkeypatch.setattr(scan, "PLAIN_SCAN_BELOW", 4)
+    monkeypatch.setattr(scan, "SPLITS_PER_SLICE", 25)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
