@@ -160,18 +160,15 @@ class Changes:
             self._run(
                 "CREATE OR REPLACE TEMP TABLE told (key VARCHAR, raw VARCHAR, sent BOOLEAN, gone BOOLEAN, place INTEGER)"
             )
-            before = len(unread)
-            for name in stranger.acknowledged:
-                self._read_stranger(ledger, stranger, name, unread)
+            damaged = self._read_stranger(ledger, stranger, stranger.acknowledged)
             # Exits that were acknowledged are over and done with; the rest may still be on the list.
             self._run(
                 "DELETE FROM told WHERE gone OR place < (SELECT max(place) FROM told AS later WHERE later.key = told.key)"
             )
-            for name in stranger.doubtful:
-                self._read_stranger(ledger, stranger, name, unread)
-            if len(unread) > before:
-                for name in stranger.spare:
-                    self._read_stranger(ledger, stranger, name, unread)
+            damaged += self._read_stranger(ledger, stranger, stranger.doubtful)
+            if damaged:
+                damaged += self._read_stranger(ledger, stranger, stranger.spare)
+            unread += damaged
             # An exit that was decided and maybe not delivered goes again, but is no news.
             self._doubt(
                 "SELECT key, raw, sent, arg_max(gone, place) OVER (PARTITION BY key) AS gone FROM told", 0
@@ -220,14 +217,18 @@ class Changes:
         self._unite_doubts()
         return bool(found and found[0])
 
-    def _read_stranger(self, ledger: Ledger, stranger: Stranger, name: str, unread: list[str]) -> None:
-        try:
-            with ledger.reading(name, stranger.place) as path:
-                self._run(
-                    f"INSERT INTO told SELECT key, raw, sent, gone, {number_of(name)} FROM {_parquet(path)}"
-                )
-        except DamagedError:
-            unread.append(f"{stranger.place}/{name}")
+    def _read_stranger(self, ledger: Ledger, stranger: Stranger, names: t.Iterable[str]) -> list[str]:
+        """Read parts into the table `told`, and name those that cannot be read."""
+        unread: list[str] = []
+        for name in names:
+            try:
+                with ledger.reading(name, stranger.place) as path:
+                    self._run(
+                        f"INSERT INTO told SELECT key, raw, sent, gone, {number_of(name)} FROM {_parquet(path)}"
+                    )
+            except DamagedError:
+                unread.append(f"{stranger.place}/{name}")
+        return unread
 
     def _doubt(self, rows: str, number: int) -> None:
         """Doubt members, unless a later part of the ledger says what became of them.

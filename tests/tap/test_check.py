@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.tap.running import AUDIENCE, run_process
+from tap_lytics_audience.tap import TapLyticsAudience
+from tests.tap.running import AUDIENCE, STREAM, run_process
 
 
 def check(config, *arguments):
@@ -37,6 +38,13 @@ def test_a_check_of_what_works_says_so_line_by_line_and_leaves_nothing(box):
     assert b"\x1b" not in result.output, "plain in a pipe"
     assert list((box.folder / "ledger").rglob("*")) == []
     assert result.leftovers == []
+
+
+def test_an_audience_without_members_has_no_sample(box):
+    for member in list(box.world.audience(AUDIENCE).members):
+        box.world.leave(AUDIENCE, member)
+    stream = TapLyticsAudience(config=box.tap_config()).streams[STREAM]
+    assert list(stream.get_records(None)) == []
 
 
 def test_only_selected_fields_are_told_when_a_catalog_selects(box, tmp_path):

@@ -103,6 +103,7 @@ def test_the_sample_rows_of_a_plan_hold_nothing_of_a_person(box):
     assert result.code == 0, result.log
     assert re.search(r"Plan: +channels.email.address +x\.x@x-x\.x", result.log)
     assert re.search(r"Plan: +birthday +9-9-9", result.log)
+    assert re.search(r'Plan: +interests +\["x","x"\]', result.log), "the value, not its quotes in the file"
     assert re.search(r"Plan: +home.city +\(left as it is\)", result.log)
     for value in ("lovelace", "secret", "Augusta", "King", "Noel", "1815", "1234", "Poetry", "Engines"):
         assert value.lower() not in result.log.lower(), value
