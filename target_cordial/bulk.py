@@ -164,6 +164,7 @@ class BulkPath:
         told = [exits, *(values[name] for name in self._kind_fields)]
         try:
             if all(column.count(column[0]) == len(column) for column in told):
+                # Alike, as most chunks are: to count takes a fifth of the time of telling kinds apart.
                 ways = [self._way(exits[0], *(column[0] for column in told[1:]))] * len(keys.found)
             else:
                 # Records differ, but there are few kinds of them.
