@@ -29,20 +29,25 @@ def open_workspace(plugin: str) -> Path:
     Raises:
         UserError: If there is no room for one.
     """
+    folder, _ = _open(plugin)
+    return folder
+
+
+def _open(plugin: str) -> tuple[Path, int]:
+    """A new folder, and the descriptor of its lock."""
     try:
         for abandoned in Path(tempfile.gettempdir()).glob(f"{plugin}-*/{_LOCK}"):
             with contextlib.suppress(OSError), abandoned.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(abandoned.parent, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{plugin}-"))
-        _lock(folder)
+        return folder, _lock(folder)
     except OSError as error:
         msg = f"No folder for temporary files can be made ({error.strerror}): make room, or set TMPDIR to another folder."
         raise UserError(msg) from error
-    return folder
 
 
-def _lock(folder: Path) -> None:
+def _lock(folder: Path) -> int:
     """Show that the folder is in use: the lock goes when the process ends, however it ends."""
     unlocked = folder / f"{_LOCK}.new"
     descriptor = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -50,6 +55,7 @@ def _lock(folder: Path) -> None:
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         unlocked.rename(folder / _LOCK)
+    return descriptor
 
 
 @contextlib.contextmanager
@@ -62,11 +68,12 @@ def workspace(plugin: str) -> t.Iterator[Path]:
     Yields:
         A new folder that only its owner can enter.
     """
-    folder = open_workspace(plugin)
+    folder, lock = _open(plugin)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def is_full(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -14,7 +15,8 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.client import Lytics, Page, Row
 
 SPLITS = 100
-SPLITS_PER_SLICE = 5
+SLICES = 20
+"""At least, of a large audience: one that has to start again costs little then."""
 PLAIN_SCAN_BELOW = 10_000
 """Members; so small an audience is read in one slice."""
 RESTARTS = 5
@@ -47,9 +49,7 @@ def scan(
     """
     if concurrency > 1 and size is not None and size >= PLAIN_SCAN_BELOW and "_split" in fields:
         try:
-            starts = range(0, SPLITS, SPLITS_PER_SLICE)
-            slices = [range(start, start + SPLITS_PER_SLICE) for start in starts]
-            yield from _read(lytics, audience_id, fields, slices, concurrency)
+            yield from _read(lytics, audience_id, fields, _slices(concurrency), concurrency)
         except OverlapError:
             logger.warning(
                 "Lytics does not keep the slices of audience %s apart: reading it as one.", audience_id
@@ -58,6 +58,13 @@ def scan(
             return
     # One slice too is read by a thread of its own: while a page is on its way, the last one is worked on.
     yield from _read(lytics, audience_id, fields, [None], 1)
+
+
+def _slices(concurrency: int) -> list[range]:
+    """All splits in slices, as many for each of those who read at once: else some would have nothing to do at the end."""
+    count = min(SPLITS, -(-SLICES // concurrency) * concurrency)
+    bounds = [number * SPLITS // count for number in range(count + 1)]
+    return [range(start, end) for start, end in itertools.pairwise(bounds)]
 
 
 def _slice(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -13,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.plugin_processes import PIPE, start
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Mapping
 
     from sandbox import Sandbox
+    from tests.plugin_processes import PluginProcess
 
 BIN = Path(sys.executable).parent
 TIMEOUT_SECONDS = 120
@@ -108,18 +110,9 @@ class Pipeline:
         temporary.mkdir(exist_ok=True)
         environment = {**os.environ, "TMPDIR": str(temporary)}
         with log_path.open("wb") as log:
-            tap = subprocess.Popen(
-                [BIN / "tap-lytics-audience", *tap_arguments],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-            )
-            target = subprocess.Popen(
-                [BIN / "target-cordial", *target_arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
+            tap = start("tap-lytics-audience", tap_arguments, stdout=PIPE, stderr=log, env=environment)
+            target = start(
+                "target-cordial", target_arguments, stdin=PIPE, stdout=PIPE, stderr=log, env=environment
             )
             lines: list[bytes] = []
             pump = threading.Thread(target=self._pump, args=(tap, target, lines, kill), daemon=True)
@@ -135,7 +128,7 @@ class Pipeline:
         path.write_text(json.dumps(content), encoding="utf-8")
         return str(path)
 
-    def _read_states(self, target: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
+    def _read_states(self, target: PluginProcess) -> list[dict[str, Any]]:
         assert target.stdout is not None
         acknowledged = []
         for line in target.stdout:
@@ -146,9 +139,7 @@ class Pipeline:
         return acknowledged
 
     @staticmethod
-    def _pump(
-        tap: subprocess.Popen[bytes], target: subprocess.Popen[bytes], lines: list[bytes], kill: Kill | None
-    ) -> None:
+    def _pump(tap: PluginProcess, target: PluginProcess, lines: list[bytes], kill: Kill | None) -> None:
         """Hand the tap's lines to the target, and kill one of them on the way."""
         assert tap.stdout is not None
         assert target.stdin is not None

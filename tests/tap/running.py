@@ -17,7 +17,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -26,11 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 from singer_process.errors import UserError
 from tap_lytics_audience.tap import TapLyticsAudience
+from tests.plugin_processes import PIPE, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from singer_sdk import Stream
+
+    from tests.plugin_processes import PluginProcess
 
 COMMAND = shutil.which("tap-lytics-audience", path=str(Path(sys.executable).parent)) or "tap-lytics-audience"
 STREAM = "audience_members"
@@ -190,40 +192,39 @@ def started(
     *,
     arguments: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
-    **options: Any,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[PluginProcess]:
     """Start the tap as a process, in a folder of its own; it is killed if it still runs at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="tap-test-") as folder:
         place = Path(folder)
         (place / "tmp").mkdir()
         content = config if isinstance(config, bytes) else json.dumps(config).encode()
         (place / "config.json").write_bytes(content)
-        command = [COMMAND, "--config", str(place / "config.json"), *arguments]
+        arguments = ["--config", str(place / "config.json"), *arguments]
         if state is not None:
             (place / "state.json").write_text(json.dumps(state), encoding="utf-8")
-            command += ["--state", str(place / "state.json")]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            arguments += ["--state", str(place / "state.json")]
+        process = start(
+            "tap-lytics-audience",
+            arguments,
+            stdout=PIPE,
+            stderr=PIPE,
             cwd=folder,
             env={**os.environ, "TMPDIR": str(place / "tmp"), **(env or {})},
-            **options,
         )
         try:
             yield process
         finally:
             process.kill()
-            process.wait()
+            process.wait(TIMEOUT_SECONDS)
             for pipe in (process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
 
 
-def ended(process: subprocess.Popen[bytes], timeout: float = TIMEOUT_SECONDS) -> Ended:
+def ended(process: PluginProcess, timeout: float = TIMEOUT_SECONDS) -> Ended:
     """Wait for the end of a process."""
     output, log = process.communicate(timeout=timeout)
-    temporary = Path(str(process.args[2])).with_name("tmp")  # type: ignore[index]
+    temporary = Path(str(process.args[2])).with_name("tmp")
     leftovers = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*"))
     return Ended(process.returncode, output, log.decode(), leftovers)
 

@@ -22,7 +22,7 @@ from tap_lytics_audience import changes, scan
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, select
 
-HISTORIES = int(os.environ.get("HISTORIES", "1200"))
+HISTORIES = int(os.environ.get("HISTORIES", "2000"))
 IN_A_ROW = 8
 PARTS = 10
 """So that processes can share them."""
@@ -217,7 +217,7 @@ def move(box, name, kind, number):
 @pytest.fixture(autouse=True)
 def _few_slices(monkeypatch):
     monkeypatch.setattr(scan, "PLAIN_SCAN_BELOW", 4)
-    monkeypatch.setattr(scan, "SPLITS_PER_SLICE", 25)
+    monkeypatch.setattr(scan, "SLICES", 4)
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -109,15 +109,18 @@ def test_slices_that_are_not_kept_apart_are_no_harm(box, monkeypatch, fault):
     assert sorted(record["email"] for record in result.records) == sorted(box.world.keys(AUDIENCE))
 
 
-def test_slices_are_read_side_by_side(box, monkeypatch):
+@pytest.mark.parametrize("concurrency", [2, 3, 16, 64])
+def test_slices_are_read_side_by_side_and_as_many_by_each(box, monkeypatch, concurrency):
     monkeypatch.setattr("tap_lytics_audience.scan.PLAIN_SCAN_BELOW", 1)
-    result = run(box.tap_config())
+    result = run(box.tap_config(scan_concurrency=concurrency))
     assert result.error == ""
     assert len(result.records) == len(box.world.keys(AUDIENCE))
-    assert {request.query.get("splits") for request in box.requests if request.path.endswith("/scan")} >= {
-        "0,1,2,3,4",
-        "95,96,97,98,99",
-    }
+    scans = [request.query for request in box.requests if request.path.endswith("/scan")]
+    slices = [query["splits"].split(",") for query in scans if "splits" in query and "start" not in query]
+    assert len(slices) % concurrency == 0
+    assert len(slices) >= 20
+    assert sorted(int(split) for splits in slices for split in splits) == list(range(100))
+    assert max(map(len, slices)) - min(map(len, slices)) <= 1
 
 
 def test_a_renamed_audience_keeps_its_names_so_that_no_second_list_begins(box, caplog):

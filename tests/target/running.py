@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.people import FIELD_MAPPING
+from tests.plugin_processes import PIPE, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sandbox import Sandbox
+    from tests.plugin_processes import PluginProcess
 
 COMMAND = shutil.which("target-cordial", path=str(Path(sys.executable).parent)) or "target-cordial"
 STREAM = "audience_members"
@@ -72,7 +74,7 @@ class Running:
     """A target that runs, and takes messages as they are written to it."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], temporary: Path, on_state: Callable[[Any], None] | None = None
+        self, process: PluginProcess, temporary: Path, on_state: Callable[[Any], None] | None = None
     ) -> None:
         self.process = process
         self.temporary = temporary
@@ -171,12 +173,13 @@ def started(
         temporary.mkdir()
         config_path = Path(folder, "config.json")
         config_path.write_text(json.dumps(config), encoding="utf-8")
-        output = subprocess.PIPE if is_listened_to else _pipe_without_reader()
-        process = subprocess.Popen(
-            [*([COMMAND] if isinstance(COMMAND, str) else COMMAND), "--config", str(config_path), *arguments],
-            stdin=subprocess.PIPE,
+        output = PIPE if is_listened_to else _pipe_without_reader()
+        process = start(
+            "target-cordial",
+            ["--config", str(config_path), *arguments],
+            stdin=PIPE,
             stdout=output,
-            stderr=subprocess.PIPE,
+            stderr=PIPE,
             cwd=folder,
             env={**os.environ, "TMPDIR": str(temporary), **(env or {})},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 from tests.target import running
@@ -17,7 +18,13 @@ def metrics(log):
 
 
 def test_a_run_that_waits_for_cordial_says_what_is_read_and_which_imports_are_open(box, monkeypatch):
-    monkeypatch.setattr(running, "COMMAND", [sys.executable, "-c", QUICK])
+    monkeypatch.setattr(
+        running,
+        "start",
+        lambda _, arguments, **options: subprocess.Popen(
+            [sys.executable, "-c", QUICK, *arguments], **options
+        ),
+    )
     box.fault("job_never_ends")
     people = [enter(f"p{number}@example.com") for number in range(6)]
     with started(quick_config(box, batch_size_rows=2, max_concurrent_imports=2)) as target:
