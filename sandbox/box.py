@@ -339,11 +339,10 @@ class Sandbox:
             lytics_port = await _listen(stack, lytics, self._ports[0])
             cordial_port = await _listen(stack, cordial, self._ports[1])
             with _port_named(self._ports[2]):
-                acceptor = await sftp.start_sftp(self.folder / "sftp", self._ports[2], self.faults)
-            stack.push_async_callback(acceptor.wait_closed)
-            stack.callback(acceptor.close)
+                files = sftp.sftp_server(self.folder / "sftp", self._ports[2], self.faults)
+                sftp_port = await stack.enter_async_context(files)
             stack.push_async_callback(self._jobs.close)
-            self._ports = (lytics_port, cordial_port, acceptor.get_port())
+            self._ports = (lytics_port, cordial_port, sftp_port)
             self._started.set()
             await self._stop.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import hmac
@@ -42,6 +43,16 @@ def _key(name: str) -> asyncssh.SSHKey:
 
 
 class _Login(asyncssh.SSHServer):
+    def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._connections = connections
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
+        self._connections.discard(self._connection)
+
     def begin_auth(self, username: str) -> bool:
         return username is not None
 
@@ -58,18 +69,8 @@ class _Login(asyncssh.SSHServer):
         return _is_user(username) and key.public_data == login_key().public_data
 
 
-async def start_sftp(folder: Path, port: int, faults: Faults) -> asyncssh.SSHAcceptor:
-    """Start the server.
-
-    Args:
-        folder: What it serves.
-        port: Where, on loopback; 0 for any free port.
-        faults: What goes wrong; each open, write, close and removal of a file is a call, its path the file's.
-
-    Returns:
-        The running server.
-    """
-    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything is served
+def _files(folder: Path, faults: Faults) -> type[asyncssh.SFTPServer]:
+    """What serves the files of a folder."""
 
     class Files(asyncssh.SFTPServer):
         def __init__(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
@@ -109,14 +110,40 @@ async def start_sftp(folder: Path, port: int, faults: Faults) -> asyncssh.SSHAcc
             msg = "read only"
             raise asyncssh.SFTPPermissionDenied(msg)
 
-    return await asyncssh.create_server(
-        _Login,
+    return Files
+
+
+@contextlib.asynccontextmanager
+async def sftp_server(folder: Path, port: int, faults: Faults) -> t.AsyncIterator[int]:
+    """A server, for as long as the context lasts.
+
+    Args:
+        folder: What it serves.
+        port: Where, on loopback; 0 for any free port.
+        faults: What goes wrong; each open, write, close and removal of a file is a call, its path the file's.
+
+    Yields:
+        Its port.
+    """
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything is served
+
+    connections: set[asyncssh.SSHServerConnection] = set()
+    acceptor = await asyncssh.create_server(
+        lambda: _Login(connections),
         "127.0.0.1",
         port,
         server_host_keys=[_key("the sandbox's host key")],
-        sftp_factory=Files,
+        sftp_factory=_files(folder, faults),
         allow_scp=False,
     )
+    try:
+        yield acceptor.get_port()
+    finally:
+        acceptor.close()
+        # Python 3.12 and newer wait for clients to go, who may not mean to.
+        for connection in list(connections):
+            connection.abort()
+        await acceptor.wait_closed()
 
 
 def _path(file: object) -> str:

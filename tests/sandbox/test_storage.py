@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import threading
 
 import asyncssh
 import pytest
+
+from sandbox import Sandbox
 
 
 def on_server(box, work, **login):
@@ -101,3 +104,21 @@ def test_only_half_of_a_file_arrives_and_nobody_is_told(box):
     assert (box.folder / "sftp" / "import" / "a.csv").stat().st_size == 50_000
     on_server(box, write)
     assert (box.folder / "sftp" / "import" / "a.csv").stat().st_size == 100_000
+
+
+def test_the_sandbox_ends_though_a_client_does_not_go(tmp_path):
+    sandbox = Sandbox(tmp_path / "box")
+    ended = threading.Event()
+
+    def end():
+        sandbox.__exit__()
+        ended.set()
+
+    async def stay(_):
+        threading.Thread(target=end, daemon=True).start()
+        await asyncio.to_thread(ended.wait, 20)
+
+    box = sandbox.__enter__()
+    with contextlib.suppress(asyncssh.Error):
+        on_server(box, stay)
+    assert ended.is_set()
