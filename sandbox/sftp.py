@@ -126,7 +126,6 @@ async def sftp_server(folder: Path, port: int, faults: Faults) -> t.AsyncIterato
         Its port.
     """
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything is served
-
     connections: set[asyncssh.SSHServerConnection] = set()
     acceptor = await asyncssh.create_server(
         lambda: _Login(connections),

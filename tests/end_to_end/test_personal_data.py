@@ -35,16 +35,8 @@ FAULTS = {
 }
 
 
-# Retries take a minute, and what is said of them is the same whoever left: once is enough.
-CASES = [
-    (what, leaves)
-    for leaves in (False, True)
-    for what in FAULTS
-    if (what, leaves) != ("lytics stumbles", True)
-]
-
-
-@pytest.mark.parametrize(("what", "leaves"), CASES)
+@pytest.mark.parametrize("what", FAULTS)
+@pytest.mark.parametrize("leaves", [False, True], ids=["enters", "leaves"])
 def test_personal_data_and_secrets_stay_out_of_logs_and_states(make_box, tmp_path, monkeypatch, what, leaves):
     monkeypatch.setenv("TAP_LYTICS_AUDIENCE_LOGLEVEL", "DEBUG")
     monkeypatch.setenv("TARGET_CORDIAL_LOGLEVEL", "DEBUG")
@@ -70,7 +62,7 @@ def test_personal_data_and_secrets_stay_out_of_logs_and_states(make_box, tmp_pat
         )
         box.fault(name, value, path=path)
     run = pipeline.run()
-    assert len(run.log) > 1000
+    assert "DEBUG" in run.log
     history = read_history(str(journal))
     assert len(history.runs) == (2 if leaves else 1)
     page = report(history, dt.datetime.now(dt.timezone.utc))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,9 @@ def test_nothing_is_left_in_the_temporary_folder(make_box):
     failed = run_process(box.tap_config())
     assert failed.code == 1
     assert failed.leftovers == []
+
+
+def test_a_run_inside_another_process_leaves_none_of_its_files_open(box):
+    assert run(box.tap_config()).error == ""
+    open_files = [str(path.resolve()) for path in Path("/proc/self/fd").iterdir()]
+    assert not [name for name in open_files if "/tap-lytics-audience-" in name]

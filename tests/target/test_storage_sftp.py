@@ -301,6 +301,7 @@ def test_a_configuration_or_agent_of_this_machines_user_decides_nothing(box, tmp
 def test_no_secret_of_the_storage_is_in_a_log_even_at_debug_level(box):
     result = run(box.target_config(), MESSAGES, env={"TARGET_CORDIAL_LOGLEVEL": "DEBUG"})
     assert result.code == 0, result.log
+    assert "DEBUG" in result.log
     assert box.storage_password not in result.log
     assert box.api_key not in result.log
     assert "ada@example.com" not in result.log
