@@ -9,6 +9,7 @@ from singer_process.errors import UserError
 from tap_lytics_audience.landed_files import LandedFiles
 from tap_lytics_audience.ledger import Ledger
 from tap_lytics_audience.lookup import filter_text
+from tap_lytics_audience.profiles import Profiles
 from tap_lytics_audience.spool import member_key
 
 if t.TYPE_CHECKING:
@@ -74,11 +75,14 @@ def check_places(settings: Settings, folder: Path, checklist: Checklist) -> None
 
 def _check_members(settings: Settings, lytics: Lytics, audience: Audience, checklist: Checklist) -> None:
     identifier = settings.identifier_field
-    page = next(lytics.scan(audience.id, [identifier]), None)
-    rows = [] if page is None else page.rows
-    found = [str(row[identifier]) for row in rows if member_key(row.get(identifier)) is not None]
+    profiles = Profiles({identifier: ""})
+    identifier_of = profiles.getter(identifier)
+    page = next(lytics.scan(audience.id, profiles), None)
+    shown = [] if page is None else [identifier_of(profile) for profile in page.profiles]
+    found = [str(value) for value in shown if member_key(value) is not None]
     checklist.ok(
-        "members", f"{audience.slug}: read a page; {len(found)} of its {len(rows)} profiles have {identifier}"
+        "members",
+        f"{audience.slug}: read a page; {len(found)} of its {len(shown)} profiles have {identifier}",
     )
     if not found:
         checklist.untried("exits", f"{audience.slug}: nobody with {identifier} to look up")
@@ -86,8 +90,8 @@ def _check_members(settings: Settings, lytics: Lytics, audience: Audience, check
     with checklist.trying("exits"):
         # One may have left a moment ago; not all of several.
         asked = found[:CONTROLS]
-        pages = lytics.find(filter_text(audience, identifier, asked), [identifier])
-        keys = {member_key(row.get(identifier)) for page in pages for row in page.rows}
+        pages = lytics.find(filter_text(audience, identifier, asked), profiles)
+        keys = {member_key(identifier_of(profile)) for page in pages for profile in page.profiles}
         if keys.isdisjoint(map(member_key, asked)):
             msg = (
                 f"Members of audience {audience.slug!r} whom Lytics just showed are not found by an ad hoc scan, so no exit could be "

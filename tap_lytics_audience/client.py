@@ -20,6 +20,7 @@ from singer_process.calls import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry,
 from singer_process.errors import UserError
 
 if t.TYPE_CHECKING:
+    from tap_lytics_audience.profiles import Page, Profiles
     from tap_lytics_audience.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -29,11 +30,10 @@ MAX_MESSAGE_CHARACTERS = 200
 
 logger = logging.getLogger("tap-lytics-audience")
 
-Row: t.TypeAlias = dict[str, t.Any]
-"""A profile as a scan gives it."""
-
 _ODD = re.compile(r'[,"\\\x00-\x1f]')
 """In a field's name: a scan is asked for fields by a list with commas, and JSON would not have the name as it is."""
+
+Answer = t.TypeVar("Answer")
 
 _RETRY: dict[str, t.Any] = {
     "total": 7,
@@ -86,21 +86,6 @@ class Field:
     name: str
     type: str
     description: str = ""
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of a scan.
-
-    Attributes:
-        rows: Profiles.
-        total: The size of the whole audience, where Lytics says it.
-        cursor: Where the next page starts; blank on the last.
-    """
-
-    rows: list[Row]
-    total: int | None
-    cursor: str
 
 
 class Lytics:
@@ -206,13 +191,13 @@ class Lytics:
         return [field for field in fields if not _ODD.search(field.name)]
 
     def scan(
-        self, audience_id: str, fields: t.Sequence[str], splits: t.Sequence[int] | None = None
+        self, audience_id: str, profiles: Profiles, splits: t.Sequence[int] | None = None
     ) -> t.Iterator[Page]:
         """The pages of an audience's members, or of some slices of them.
 
         Args:
             audience_id: The audience.
-            fields: Profile fields to ask for.
+            profiles: What to ask for.
             splits: Slices, 0 to 99; the whole audience by default.
 
         Yields:
@@ -222,17 +207,17 @@ class Lytics:
             CursorError: If Lytics no longer takes the cursor; start again.
             LyticsError: If Lytics does not answer.
         """
-        query = {"limit": str(self._page_size), "fields": ",".join(fields)}
+        query: dict[str, str] = {}
         if splits is not None:
             query["splits"] = ",".join(map(str, splits))
-        yield from self._pages("GET", f"/api/segment/{audience_id}/scan", query, None)
+        yield from self._pages("GET", f"/api/segment/{audience_id}/scan", profiles, query)
 
-    def find(self, filter_text: str, fields: t.Sequence[str]) -> t.Iterator[Page]:
+    def find(self, filter_text: str, profiles: Profiles) -> t.Iterator[Page]:
         """The profiles that a filter matches.
 
         Args:
             filter_text: FilterQL.
-            fields: Profile fields to ask for.
+            profiles: What to ask for.
 
         Yields:
             Pages, to the last one; their total is how many profiles match.
@@ -240,10 +225,12 @@ class Lytics:
         Raises:
             LyticsError: If Lytics does not answer.
         """
-        query = {"table": "user", "limit": str(self._page_size), "fields": ",".join(fields)}
-        yield from self._pages("POST", "/api/segment/scan", query, filter_text)
+        yield from self._pages("POST", "/api/segment/scan", profiles, {"table": "user"}, filter_text)
 
-    def _pages(self, method: str, path: str, query: dict[str, str], body: str | None) -> t.Iterator[Page]:
+    def _pages(
+        self, method: str, path: str, profiles: Profiles, query: dict[str, str], body: str | None = None
+    ) -> t.Iterator[Page]:
+        query = {**query, "limit": str(self._page_size), "fields": ",".join(profiles.names)}
         # Prepared once for all pages: to encode the fields anew for each took a quarter of the time of its call.
         request = self._prepared(method, path, query, body)
         first_url = request.url
@@ -251,26 +238,20 @@ class Lytics:
         cursors: set[int] = set()
         while True:
             try:
-                reply = self._call(request, path, scan=True)
+                page = self._call(request, path, profiles.page)
             except LyticsError as error:
                 if cursor and error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
                     raise CursorError(str(error)) from error
                 raise
-            following = str(reply.get("_next") or "")
             # An expired cursor can also be answered with the first page, and so for ever.
-            if following and hash(following) in cursors:
+            if page.cursor and hash(page.cursor) in cursors:
                 msg = "Lytics gives the same pages of a scan again and again: run again, and tell Lytics' support if it stays so."
                 raise CursorError(msg)
-            cursors.add(hash(following))
-            total = reply.get("total")
-            yield Page(
-                [row for row in reply["data"] if isinstance(row, dict)],
-                total if isinstance(total, int) else None,
-                following,
-            )
-            if not following:
+            cursors.add(hash(page.cursor))
+            yield page
+            if not page.cursor:
                 return
-            cursor = following
+            cursor = page.cursor
             request.url = f"{first_url}&{urlencode({'start': cursor})}"
 
     def _size(self, audience_id: str) -> int | None:
@@ -282,7 +263,7 @@ class Lytics:
         return None
 
     def _data(self, method: str, path: str, query: dict[str, str] | None = None) -> t.Any:
-        return self._call(self._prepared(method, path, query or {}, None), path).get("data")
+        return self._call(self._prepared(method, path, query or {}, None), path, _with_data)["data"]
 
     def _prepared(
         self, method: str, path: str, query: dict[str, str], body: str | None
@@ -290,7 +271,8 @@ class Lytics:
         call = requests.Request(
             method,
             self._url + path,
-            params=query,
+            # Commas as they are: at each call urllib3 takes each escaped one apart.
+            params=urlencode(query, safe=","),
             data=None if body is None else body.encode(),
             headers={} if body is None else {"Content-Type": "text/plain"},
         )
@@ -299,8 +281,10 @@ class Lytics:
         except requests.RequestException as error:
             raise LyticsError(self._unreachable(error)) from error
 
-    def _call(self, request: requests.PreparedRequest, path: str, *, scan: bool = False) -> dict[str, t.Any]:
-        """Make a call, again when its answer breaks off or says that it is none."""
+    def _call(
+        self, request: requests.PreparedRequest, path: str, decode: t.Callable[[bytes], Answer | None]
+    ) -> Answer:
+        """Make a call, again when its answer breaks off or holds nothing to decode."""
         for tries_left in range(TRIES - 1, -1, -1):
             try:
                 reply = self._session.send(request, timeout=self._timeout, stream=True, allow_redirects=False)
@@ -313,13 +297,14 @@ class Lytics:
                 continue
             except requests.RequestException as error:
                 raise LyticsError(self._unreachable(error)) from error
-            found = _decoded(content)
             if reply.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-                raise _refusal(reply.status_code, found, path)
+                raise _refusal(reply.status_code, _decoded(content), path)
             # A 200 can be a failure: "Timed out" without data, or a proxy's page.
-            if found is not None and isinstance(found.get("data"), list if scan else (list, dict)):
-                return found
+            answer = decode(content)
+            if answer is not None:
+                return answer
             if not tries_left:
+                found = _decoded(content)
                 what = (
                     "is not what Lytics' API answers"
                     if found is None
@@ -361,6 +346,11 @@ def _decoded(content: bytes) -> dict[str, t.Any] | None:
         if isinstance(found, dict):
             return found
     return None
+
+
+def _with_data(content: bytes) -> dict[str, t.Any] | None:
+    found = _decoded(content)
+    return found if found is not None and isinstance(found.get("data"), (list, dict)) else None
 
 
 def _refusal(status: int, found: dict[str, t.Any] | None, path: str) -> LyticsError:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import decimal
-import hashlib
 import math
-import operator
 import re
-import types
 import typing as t
-from collections import Counter
-from dataclasses import dataclass, field
 
 import msgspec
-from msgspec.structs import astuple
 
 if t.TYPE_CHECKING:
     from tap_lytics_audience.client import Field
 
 Json: t.TypeAlias = t.Any
-Values: t.TypeAlias = "tuple[Json, ...]"
 Converter: t.TypeAlias = "t.Callable[[Json], Json]"
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TRUE = frozenset({"t", "true", "1", "yes"})
 _FALSE = frozenset({"f", "false", "0", "no"})
 _TIMES = frozenset({"date", "time", "datetime"})
-_TEXT_LISTS = frozenset({"[]string", "ts[]string", "[]time", "membership"})
+TEXT_LISTS = frozenset({"[]string", "ts[]string", "[]time", "membership"})
 _ANY: dict[str, Json] = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 _MAX_FLOAT_DIGITS = 15
 _MAX_NUMBER_CHARACTERS = 100
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
-_encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 class MisfitError(ValueError):
@@ -55,9 +47,9 @@ def json_schema(kind: str) -> dict[str, Json]:
         return {"type": ["string", "null"], "format": "date-time"}
     if kind in _SCALARS:
         return {"type": [_SCALARS[kind], "null"]}
-    if kind in _TEXT_LISTS:
+    if kind in TEXT_LISTS:
         return {"type": ["array", "null"], "items": {"type": ["string", "null"]}}
-    item = _map_item(kind)
+    item = map_item(kind)
     if item is not None:
         return {"type": ["object", "null"], "additionalProperties": json_schema(item)}
     return dict(_ANY)
@@ -89,12 +81,12 @@ def converter(kind: str) -> Converter:
     simple = _CONVERTERS.get(kind)
     if simple is not None:
         return simple
-    item = _map_item(kind)
+    item = map_item(kind)
     return _same if item is None else _map_converter(item)
 
 
 def _map_converter(kind: str) -> Converter:
-    convert, exact = converter(kind), _EXACT.get(kind)
+    convert, exact = converter(kind), EXACT.get(kind)
 
     def typed(value: Json) -> Json:
         if type(value) is not dict:
@@ -105,155 +97,6 @@ def _map_converter(kind: str) -> Converter:
         }
 
     return typed
-
-
-@dataclass
-class Selection:
-    """The profile fields that are sent, and how.
-
-    What each field needs is worked out once: deciding it for each value took half of a scan's time.
-
-    Attributes:
-        identifier: The identifier's field.
-        kinds: Lytics type of each field to ask for, by its name in Lytics.
-        sent: Name in Lytics and in records of each field that is sent beside the identifier.
-        fields: The fields that digests cover, sorted.
-        compared: Fields that earlier digests cover which can still be compared, as more was sent then.
-        misfits: How many values of each field did not fit its type, and were sent as null.
-    """
-
-    identifier: str
-    kinds: dict[str, str]
-    sent: list[tuple[str, str]]
-    fields: list[str]
-    compared: list[list[str]] = field(default_factory=list)
-    misfits: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        """Where each field stands among the typed values; a null stands last, for fields that the account lost."""
-        places = {name: place for place, name in enumerate(self.kinds)}
-        self._plan = {
-            name: (places[name], converter(kind), _EXACT.get(kind)) for name, kind in self.kinds.items()
-        }
-        self._profile = _struct("Profile", {name: _exact_type(kind) for name, kind in self.kinds.items()})
-        self._record = _struct("Record", {column: t.Any for _, column in self.sent})
-        self._sent_values = _getter([places[name] for name, _ in self.sent])
-        self._digests = [
-            (
-                _getter([places.get(name, -1) for name in fields]),
-                [
-                    (place, canonical)
-                    for place, name in enumerate(fields)
-                    if (canonical := _canonical_form(self.kinds.get(name, "string"))) is not None
-                ],
-            )
-            for fields in (self.fields, *self.compared)
-        ]
-
-    def typed(self, row: t.Mapping[str, Json]) -> Values:
-        """A profile's values, typed.
-
-        Args:
-            row: The profile as Lytics gave it.
-
-        Returns:
-            Values in the order of `kinds`, null where the profile has none, and a null at the end.
-        """
-        # Most profiles need no conversion, which takes four times as long as seeing that they need none.
-        try:
-            return (*astuple(msgspec.convert(row, self._profile)), None)
-        except msgspec.ValidationError:
-            return self._converted(row)
-
-    def _converted(self, row: t.Mapping[str, Json]) -> Values:
-        values: list[Json] = [None] * (len(self._plan) + 1)
-        for name, value in row.items():
-            found = self._plan.get(name)
-            if found is None or value is None:
-                continue
-            place, convert, exact = found
-            if type(value) is exact:
-                values[place] = value
-            else:
-                try:
-                    values[place] = convert(value)
-                except MisfitError:
-                    self.misfits[name] += 1
-        return tuple(values)
-
-    def record(self, values: Values) -> bytes:
-        """The fields of a record.
-
-        Args:
-            values: Typed values.
-
-        Returns:
-            JSON without the braces.
-        """
-        return encode(self._record(*self._sent_values(values)))[1:-1]
-
-    def digests(self, values: Values) -> list[int]:
-        """Numbers that change when a field does.
-
-        Args:
-            values: Typed values.
-
-        Returns:
-            Signed 64-bit numbers: over `fields`, then over each of `compared`.
-        """
-        marks = []
-        for getter, loose in self._digests:
-            covered = list(getter(values))
-            for place, canonical in loose:
-                value = covered[place]
-                if value is not None:
-                    covered[place] = canonical(value)
-            marks.append(_digest(covered))
-        return marks
-
-
-def _struct(name: str, fields: dict[str, t.Any]) -> type[msgspec.Struct]:
-    """A class of objects with fields of any name, which msgspec reads and writes much faster than dictionaries."""
-    names = {f"field{number}": field_name for number, field_name in enumerate(fields)}
-    return msgspec.defstruct(
-        name,
-        [(attribute, fields[field_name], None) for attribute, field_name in names.items()],
-        rename=names,
-        gc=False,
-    )
-
-
-def _exact_type(kind: str) -> t.Any:
-    """The Python type of values that fit a Lytics type as they are."""
-    exact: t.Any = _EXACT.get(kind)
-    if exact is float:
-        return float | int | None
-    if exact is not None:
-        return exact | None
-    if kind in _TEXT_LISTS:
-        return list[str] | None
-    item = _map_item(kind)
-    return t.Any if item is None else types.GenericAlias(dict, (str, _exact_type(item))) | None
-
-
-def _getter(places: list[int]) -> t.Callable[[Values], tuple[Json, ...]]:
-    """`operator.itemgetter`, that gives a tuple for one place and for none too."""
-    if len(places) > 1:
-        return operator.itemgetter(*places)
-    return lambda values: tuple(values[place] for place in places)
-
-
-def digest_fields(names: t.Iterable[str], identifier: str) -> list[str]:
-    """The fields that count for a digest; `_` fields and `segments` change with no one's doing.
-
-    Args:
-        names: Selected fields, by their names in Lytics.
-        identifier: The identifier's field.
-
-    Returns:
-        Their names, sorted.
-    """
-    return sorted(name for name in names if not name.startswith("_") and name not in {"segments", identifier})
 
 
 def as_columns(fields: t.Iterable[Field], reserved: t.Container[str]) -> dict[str, str]:
@@ -274,31 +117,6 @@ def as_columns(fields: t.Iterable[Field], reserved: t.Container[str]) -> dict[st
             column = f"profile_{column}"
         columns[name] = column
     return columns
-
-
-def _digest(values: list[Json]) -> int:
-    mark = hashlib.blake2b(_encode_sorted(values), digest_size=8).digest()
-    return int.from_bytes(mark, "big", signed=True)
-
-
-def _canonical_form(kind: str) -> Converter | None:
-    """How values of a type get the one form that digests see; None if they have no other."""
-    if kind in _CANONICAL_KINDS or (_map_item(kind) in _CANONICAL_KINDS):
-        return None
-    return sorted if kind in _TEXT_LISTS else _canonical
-
-
-def _canonical(value: Json) -> Json:
-    """Lists as sets, and a number as one however it was written."""
-    if isinstance(value, list):
-        return sorted((_canonical(item) for item in value), key=_encode_sorted)
-    if isinstance(value, dict):
-        return {key: _canonical(inner) for key, inner in value.items()}
-    if isinstance(value, (float, decimal.Decimal)) and value == int(value):
-        return int(value)
-    if isinstance(value, decimal.Decimal):
-        return float(value)
-    return value
 
 
 def _text(value: Json) -> str:
@@ -352,7 +170,15 @@ def _boolean(value: Json) -> bool:
     raise MisfitError
 
 
-def _map_item(kind: str) -> str | None:
+def map_item(kind: str) -> str | None:
+    """The type of a map's values, where all are of one.
+
+    Args:
+        kind: A type.
+
+    Returns:
+        Their type; None if this is no such map.
+    """
     found = re.fullmatch(r"map\[string\](int|integer|number|float|string|bool|time)", kind)
     return found[1] if found else None
 
@@ -366,19 +192,17 @@ _SCALARS = {
     "bool": "boolean",
     "boolean": "boolean",
 }
-_EXACT: dict[str, type] = {
+EXACT: dict[str, type] = {
     **dict.fromkeys(("string", *_TIMES), str),
     **dict.fromkeys(("int", "integer"), int),
     **dict.fromkeys(("number", "float"), float),
     **dict.fromkeys(("bool", "boolean"), bool),
 }
 """Python type of JSON values that fit a Lytics type as they are."""
-_CANONICAL_KINDS = frozenset({"string", "int", "integer", "bool", "boolean", *_TIMES})
-"""Types whose values have one form alone."""
 _CONVERTERS: dict[str, Converter] = {
     **dict.fromkeys(("string", *_TIMES), _text),
     **dict.fromkeys(("int", "integer"), _integer),
     **dict.fromkeys(("number", "float"), _number),
     **dict.fromkeys(("bool", "boolean"), _boolean),
-    **dict.fromkeys(_TEXT_LISTS, _texts),
+    **dict.fromkeys(TEXT_LISTS, _texts),
 }

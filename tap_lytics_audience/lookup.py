@@ -11,8 +11,9 @@ from singer_process.errors import UserError
 from tap_lytics_audience.spool import member_key
 
 if t.TYPE_CHECKING:
-    from tap_lytics_audience.client import Audience, Lytics, Row
-    from tap_lytics_audience.fields import Selection
+    from tap_lytics_audience.client import Audience, Lytics
+    from tap_lytics_audience.profiles import Profile
+    from tap_lytics_audience.selection import Selection
 
     Members: t.TypeAlias = t.Iterable[tuple[str, str]]
 
@@ -31,9 +32,8 @@ def look_up(
     *,
     controls: t.Sequence[tuple[str, str]],
     selection: Selection,
-    fields: t.Sequence[str],
     concurrency: int,
-) -> t.Iterator[list[Row]]:
+) -> t.Iterator[list[Profile]]:
     """Read those of some people who are in an audience now.
 
     Args:
@@ -41,8 +41,7 @@ def look_up(
         audience: The audience.
         members: Key and identifier of each; one key can have several identifiers.
         controls: Members for certain; without any, nothing proves that an empty answer is one.
-        selection: Says which field identifies members.
-        fields: Profile fields to ask for.
+        selection: What to ask for, and which field identifies members.
         concurrency: How many queries at once.
 
     Yields:
@@ -52,18 +51,17 @@ def look_up(
         LookupFailedError: If a control member does not come back, or fewer profiles than Lytics counts.
         LyticsError: If Lytics does not answer.
     """
+    identifier_of = selection.profiles.getter(selection.identifier)
 
-    def ask(values: list[str]) -> list[Row]:
+    def ask(values: list[str]) -> list[Profile]:
         # A control member may have left a moment ago; that all of several did is no coincidence.
         for key, raw in controls or [("", "")]:
             text = filter_text(audience, selection.identifier, [*values, raw] if raw else values)
-            pages = list(lytics.find(text, fields))
-            rows = [row for page in pages for row in page.rows]
-            is_whole = all(page.total is None or len(rows) >= page.total for page in pages)
-            if is_whole and (
-                not key or any(member_key(row.get(selection.identifier)) == key for row in rows)
-            ):
-                return rows
+            pages = list(lytics.find(text, selection.profiles))
+            profiles = [profile for page in pages for profile in page.profiles]
+            is_whole = all(page.total is None or len(profiles) >= page.total for page in pages)
+            if is_whole and (not key or key in map(member_key, map(identifier_of, profiles))):
+                return profiles
         msg = (
             f"Lytics' answers about members of audience {audience.slug!r} lack people who are in it for certain, so it cannot confirm "
             "who left: no exit of this audience was sent; run again later, and tell Lytics' support if it stays so."

@@ -18,9 +18,9 @@ import msgspec
 from singer_process.progress import Work, duration
 from tap_lytics_audience.bookmark import Bookmark
 from tap_lytics_audience.changes import Changes, Rules
-from tap_lytics_audience.fields import Selection, digest_fields
 from tap_lytics_audience.lookup import LookupFailedError, look_up
 from tap_lytics_audience.scan import scan
+from tap_lytics_audience.selection import Selection, digest_fields
 from tap_lytics_audience.spool import Spool, member_key
 
 if t.TYPE_CHECKING:
@@ -29,8 +29,9 @@ if t.TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tap_lytics_audience.client import Audience, Lytics, Page
+    from tap_lytics_audience.client import Audience, Lytics
     from tap_lytics_audience.ledger import Ledger
+    from tap_lytics_audience.profiles import Page
     from tap_lytics_audience.settings import Settings
     from tap_lytics_audience.triggers import Event
 
@@ -39,8 +40,6 @@ ALWAYS_PASS = 100
 YOUNG_SECONDS = 60
 """Lytics' index may not know a change yet that is younger."""
 LOADED_EVENTS = 10_000
-TECHNICAL_FIELDS = ("_id", "_split")
-"""Profile fields that tell profiles and slices apart, where the account has them (Lytics docs: segment scan)."""
 
 logger = logging.getLogger("tap-lytics-audience")
 
@@ -115,7 +114,7 @@ class AudiencePass:
         self.ledger.update(slug=slug, audience_name=name, identifier_field=self.settings.identifier_field)
         self._is_due = self._needs_scan(is_first=is_first)
         self._position = position or ""
-        self._selection = self._select(names, fields)
+        self._selection = self._select(fields)
         self._spool = Spool(self.folder, self._selection)
         self._expected: int | None = None
         self._unfinished_since: float | None = None
@@ -261,7 +260,7 @@ class AudiencePass:
             *(f"{counts[change]:,}" for change in ("backfill", "enter", "update", "exit")),
             duration((dt.datetime.now(dt.timezone.utc) - self._started_at).total_seconds()),
         )
-        for name, count in sorted(self._selection.misfits.items()):
+        for name, count in sorted(self._selection.profiles.misfits.items()):
             logger.warning(
                 "Audience %s: %d values of field %s do not fit its type and were sent as null.",
                 self.slug,
@@ -279,7 +278,7 @@ class AudiencePass:
             Records.
         """
         page = next(self._pages(), None)
-        self._spool.add([] if page is None else page.rows[:limit])
+        self._spool.add([] if page is None else page.profiles[:limit])
         self._changes.look_at(self._spool)
         yield from self._records()
 
@@ -318,27 +317,21 @@ class AudiencePass:
         age = self._started_at - dt.datetime.fromisoformat(bookmark.scanned_at)
         return age >= dt.timedelta(days=self.settings.rescan_days)
 
-    def _select(self, names: list[str], fields: list[str]) -> Selection:
+    def _select(self, fields: list[str]) -> Selection:
         older = [selection for selection in self._changes.selections if set(selection) > set(fields)]
-        asked = set(names).union(*older)
         return Selection(
             identifier=self.settings.identifier_field,
-            kinds={name: kind for name, kind in self.kinds.items() if name in asked},
+            account=self.kinds,
             sent=self.sent,
             fields=fields,
             compared=older,
         )
 
-    @property
-    def _fields_to_ask(self) -> list[str]:
-        technical = [name for name in TECHNICAL_FIELDS if name in self.kinds]
-        return sorted({self._selection.identifier, *technical, *self._selection.kinds})
-
     def _pages(self) -> Iterator[Page]:
         return scan(
             self.lytics,
             self.audience.id,
-            self._fields_to_ask,
+            self._selection.profiles,
             size=self.audience.size,
             concurrency=self.settings.scan_concurrency,
         )
@@ -350,18 +343,18 @@ class AudiencePass:
                 # People leave while the scan goes on: what is there at the lowest has to be seen.
                 self._expected = page.total if self._expected is None else min(self._expected, page.total)
                 self.work.total = page.total
-            self.work.done += len(page.rows)
-            self._spool.add(page.rows)
+            self.work.done += len(page.profiles)
+            self._spool.add(page.profiles)
             if self._spool.rows >= self._changes.block_rows:
                 yield from self._deliver_block()
         yield from self._deliver_block()
 
     def _look_at_touched(self) -> Iterator[Delivery]:
         self._load_events()
-        first = next(self.lytics.scan(self.audience.id, self._fields_to_ask), None)
+        first = next(self.lytics.scan(self.audience.id, self._selection.profiles), None)
         if first is not None:
             self._expected = first.total
-            self._spool.add(first.rows)
+            self._spool.add(first.profiles)
         yield from self._deliver_block()
         # Not all profiles of these members were read, so the usual one goes on speaking for them.
         self._changes.forget_deferred()
@@ -382,16 +375,15 @@ class AudiencePass:
             )
             return
         try:
-            for rows in look_up(
+            for profiles in look_up(
                 self.lytics,
                 self.audience,
                 _counted(first, members, work),
                 controls=controls,
                 selection=self._selection,
-                fields=self._fields_to_ask,
                 concurrency=self.settings.scan_concurrency,
             ):
-                self._spool.add(rows)
+                self._spool.add(profiles)
                 if self._spool.rows >= self._changes.block_rows:
                     yield from self._deliver_block()
         except LookupFailedError as error:

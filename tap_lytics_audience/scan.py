@@ -12,7 +12,8 @@ from singer_process.errors import UserError
 from tap_lytics_audience.client import CursorError
 
 if t.TYPE_CHECKING:
-    from tap_lytics_audience.client import Lytics, Page, Row
+    from tap_lytics_audience.client import Lytics
+    from tap_lytics_audience.profiles import Page, Profiles
 
 SPLITS = 100
 SLICES = 20
@@ -30,14 +31,14 @@ class OverlapError(Exception):
 
 
 def scan(
-    lytics: Lytics, audience_id: str, fields: t.Sequence[str], *, size: int | None, concurrency: int
+    lytics: Lytics, audience_id: str, profiles: Profiles, *, size: int | None, concurrency: int
 ) -> t.Iterator[Page]:
-    """All pages of an audience. A row can come more than once.
+    """All pages of an audience. A profile can come more than once.
 
     Args:
         lytics: The account.
         audience_id: The audience.
-        fields: Profile fields to ask for; `_split` among them if the account has it.
+        profiles: What to ask for; `_split` is among it if the account has it.
         size: How many members there are, if known.
         concurrency: How many slices to read at once.
 
@@ -47,9 +48,9 @@ def scan(
     Raises:
         UserError: If the audience cannot be read to its end.
     """
-    if concurrency > 1 and size is not None and size >= PLAIN_SCAN_BELOW and "_split" in fields:
+    if concurrency > 1 and size is not None and size >= PLAIN_SCAN_BELOW and "_split" in profiles.names:
         try:
-            yield from _read(lytics, audience_id, fields, _slices(concurrency), concurrency)
+            yield from _read(lytics, audience_id, profiles, _slices(concurrency), concurrency)
         except OverlapError:
             logger.warning(
                 "Lytics does not keep the slices of audience %s apart: reading it as one.", audience_id
@@ -57,7 +58,7 @@ def scan(
         else:
             return
     # One slice too is read by a thread of its own: while a page is on its way, the last one is worked on.
-    yield from _read(lytics, audience_id, fields, [None], 1)
+    yield from _read(lytics, audience_id, profiles, [None], 1)
 
 
 def _slices(concurrency: int) -> list[range]:
@@ -68,12 +69,12 @@ def _slices(concurrency: int) -> list[range]:
 
 
 def _slice(
-    lytics: Lytics, audience_id: str, fields: t.Sequence[str], splits: t.Sequence[int] | None
+    lytics: Lytics, audience_id: str, profiles: Profiles, splits: t.Sequence[int] | None
 ) -> t.Iterator[Page]:
     """One slice, from its start again when its cursor has expired."""
     for restarts_left in range(RESTARTS - 1, -1, -1):
         try:
-            yield from lytics.scan(audience_id, fields, splits)
+            yield from lytics.scan(audience_id, profiles, splits)
         except CursorError as error:
             if not restarts_left:
                 msg = (
@@ -88,7 +89,7 @@ def _slice(
 def _read(
     lytics: Lytics,
     audience_id: str,
-    fields: t.Sequence[str],
+    profiles: Profiles,
     slices: t.Sequence[range | None],
     concurrency: int,
 ) -> t.Iterator[Page]:
@@ -98,6 +99,8 @@ def _read(
     pages: queue.Queue[Page | BaseException | None] = queue.Queue(WAITING_PAGES * concurrency)
     stop = threading.Event()
 
+    split_of = profiles.getter("_split")
+
     def work() -> None:
         try:
             while not stop.is_set():
@@ -105,9 +108,9 @@ def _read(
                     splits = waiting.get_nowait()
                 except queue.Empty:
                     break
-                for page in _slice(lytics, audience_id, fields, splits):
+                for page in _slice(lytics, audience_id, profiles, splits):
                     if splits is not None:
-                        _check_slice(page.rows, splits)
+                        _check_slice(map(split_of, page.profiles), splits)
                     if not _put(pages, page, stop):
                         return
             _put(pages, None, stop)
@@ -130,11 +133,11 @@ def _read(
         stop.set()
 
 
-def _check_slice(rows: list[Row], splits: range) -> None:
-    for row in rows:
+def _check_slice(found: t.Iterable[object], splits: range) -> None:
+    for split in found:
         try:
-            inside = int(row["_split"]) in splits
-        except (KeyError, TypeError, ValueError):
+            inside = int(split) in splits  # type: ignore[call-overload]
+        except (TypeError, ValueError):
             inside = False
         if not inside:
             raise OverlapError

@@ -11,8 +11,8 @@ import msgspec
 if t.TYPE_CHECKING:
     from pathlib import Path
 
-    from tap_lytics_audience.client import Row
-    from tap_lytics_audience.fields import Selection
+    from tap_lytics_audience.profiles import Profile
+    from tap_lytics_audience.selection import Selection
 
 COLUMNS = (
     "{id: 'VARCHAR', key: 'VARCHAR', raw: 'VARCHAR', speaker: 'VARCHAR', digest: 'BIGINT', older: 'BIGINT[]', "
@@ -69,6 +69,8 @@ class Spool:
         self.table = folder / "block.jsonl"
         self.rows = self.without_identifier = 0
         self._selection = selection
+        self._identifier = selection.profiles.getter(selection.identifier)
+        self._id = selection.profiles.getter("_id")
         self._count = 0
         self._size = 0
         self._lines = self.table.open("w+b")
@@ -76,24 +78,22 @@ class Spool:
         self._kept = (folder / "kept.bin").open("w+b")
         self._encode_lines = msgspec.json.Encoder().encode_lines
 
-    def add(self, rows: t.Iterable[Row]) -> None:
+    def add(self, profiles: t.Iterable[Profile]) -> None:
         """Add profiles.
 
         Args:
-            rows: As Lytics gives them.
+            profiles: As Lytics gives them.
         """
         lines: list[_Line] = []
         written: list[bytes] = []
-        selection, size = self._selection, self._size
-        for row in rows:
+        size = self._size
+        for profile in profiles:
             self._count += 1
-            values = selection.typed(row)
-            fields = selection.record(values)
-            mark, *older = selection.digests(values)
-            found = row.get(selection.identifier)
+            fields, (mark, *older) = self._selection.shown(profile)
+            found = self._identifier(profile)
             key, raw = member_key(found), str(found)
             self.without_identifier += key is None
-            id_ = row.get("_id")
+            id_ = self._id(profile)
             lines.append(
                 _Line(
                     # Without ids nobody can tell a repeated profile from two alike.
