@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 Json: t.TypeAlias = t.Any
 Converter: t.TypeAlias = "t.Callable[[Json], Json]"
 
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]+)?")
 _TRUE = frozenset({"t", "true", "1", "yes"})
 _FALSE = frozenset({"f", "false", "0", "no"})
 _TIMES = frozenset({"date", "time", "datetime"})
@@ -86,11 +86,14 @@ def converter(kind: str) -> Converter:
 
 
 def _map_converter(kind: str) -> Converter:
-    convert, exact = converter(kind), EXACT.get(kind)
+    convert, exact = converter(kind), EXACT[kind]
+    fitting = frozenset((exact, type(None)))
 
     def typed(value: Json) -> Json:
         if type(value) is not dict:
             raise MisfitError
+        if fitting.issuperset(map(type, value.values())):
+            return value
         return {
             key: inner if inner is None or type(inner) is exact else convert(inner)
             for key, inner in value.items()
@@ -135,20 +138,28 @@ def _integer(value: Json) -> int:
 
 
 def _number(value: Json) -> int | float | decimal.Decimal:
+    if isinstance(value, str):
+        return _number_of(value.strip())
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    text = value.strip() if isinstance(value, str) else ""
-    if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
+    raise MisfitError
+
+
+def _number_of(text: str) -> int | float | decimal.Decimal:
+    found = None if len(text) > _MAX_NUMBER_CHARACTERS else _NUMBER.fullmatch(text)
+    if found is None:
         raise MisfitError
-    if text.lstrip("-").isdigit():
+    if found.lastgroup is None:
         return int(text)
-    if not math.isfinite(float(text)):
+    number = float(text)
+    if not math.isfinite(number):
         raise MisfitError
-    return float(text) if sum(map(str.isdigit, text)) <= _MAX_FLOAT_DIGITS else decimal.Decimal(text)
+    is_exact = len(text) <= _MAX_FLOAT_DIGITS or sum(map(str.isdigit, text)) <= _MAX_FLOAT_DIGITS
+    return number if is_exact else decimal.Decimal(text)
 
 
 def _texts(value: Json) -> list[str]:

@@ -139,7 +139,7 @@ def _canonical(value: Json) -> Json:
     if kind is float:
         return int(value) if value.is_integer() else value
     if kind is dict:
-        return {key: _canonical(inner) for key, inner in value.items()}
+        return {key: inner if type(inner) in _PLAIN else _canonical(inner) for key, inner in value.items()}
     if kind is list:
         return sorted(map(_canonical, value), key=_encode_sorted)
     if kind is decimal.Decimal:

@@ -47,6 +47,8 @@ def member_key(value: object) -> str | None:
         value = str(value)
     text = value.strip() if isinstance(value, str) else ""
     if "@" in text:
+        if text.isascii():
+            return text.lower()
         # Lower case can take a letter apart again.
         text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     return text or None

@@ -172,9 +172,13 @@ def _serve(orders: socket.socket) -> Callable[[], Any]:
     Returns:
         In each of these processes: what it has to do.
     """
-    from tap_lytics_audience.tap import main as tap  # noqa: PLC0415 - the tests themselves need not
+    import duckdb  # noqa: PLC0415 - the tests themselves need none of these
+
+    from tap_lytics_audience.tap import main as tap  # noqa: PLC0415
     from target_cordial.target import main as target  # noqa: PLC0415
 
+    # DuckDB 1 opens a database as it is imported. No fork has its threads, and each would crash as it waits for their end.
+    duckdb.default_connection().close()
     mains = {"tap-lytics-audience": tap, "target-cordial": target}
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
