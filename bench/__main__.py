@@ -36,7 +36,12 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default"
     )
-    parser.add_argument("--members", type=int, default=1_000_000)
+    parser.add_argument(
+        "--members",
+        type=int,
+        default=1_000_000,
+        help="records of the target's input; a tenth for the tap, ten times as many for the difference",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(BENCHMARKS)

@@ -41,7 +41,7 @@ def meltano(setting: Setting) -> t.Iterator[Line]:
         Lines of the table.
     """
     seconds: dict[tuple[str, int], float] = {}
-    for members in (FEW, setting.members):
+    for members in (FEW, setting.served):
         with (
             lytics(setting.scratch, members) as source,
             cordial(setting.scratch / f"cordial-{members}") as server,
@@ -70,8 +70,8 @@ def meltano(setting: Setting) -> t.Iterator[Line]:
                 setting.rounds,
             )
         seconds.update({(name, members): figures.seconds for name, figures in found.items()})
-    bare, run = (seconds[name, setting.members] - seconds[name, FEW] for name in ("pipe", "meltano run"))
-    what = f"`meltano run`, {setting.members:,} members, in times of the bare pipe, start-up aside"
+    bare, run = (seconds[name, setting.served] - seconds[name, FEW] for name in ("pipe", "meltano run"))
+    what = f"`meltano run`, {setting.served:,} members, in times of the bare pipe, start-up aside"
     if bare < LEAST_SECONDS:
         yield Line(what, "too few members to tell")
     else:
@@ -119,7 +119,7 @@ def speed(setting: Setting) -> t.Iterator[Line]:
     Yields:
         Lines of the table.
     """
-    with lytics(setting.scratch, setting.members) as source, cordial(setting.scratch / "cordial") as server:
+    with lytics(setting.scratch, setting.served) as source, cordial(setting.scratch / "cordial") as server:
         tap = plugin("tap-lytics-audience", "--config", setting.config("tap", source.config()))
         target = plugin(
             "target-cordial", "--config", setting.config("target", server.config(field_mapping=FIELDS))
@@ -141,7 +141,7 @@ def speed(setting: Setting) -> t.Iterator[Line]:
         messages.unlink()
     slower = max(found["tap"], found["target"], key=lambda figures: figures.seconds)
     yield at_least(
-        f"tap piped into target, {setting.members:,} members, against the slower alone ({slower.name})",
+        f"tap piped into target, {setting.served:,} members, against the slower alone ({slower.name})",
         ratio(slower, found["pipe"]),
         AIM_OF_PIPE,
     )

@@ -12,7 +12,6 @@ from bench.runs import Contestant, measure, ratio
 from bench.servers import lytics
 from bench.setting import plugin
 from bench.table import Line, at_least, at_most
-from tap_lytics_audience.scan import PLAIN_SCAN_BELOW
 
 if t.TYPE_CHECKING:
     from bench.servers import Lytics
@@ -34,7 +33,7 @@ def speed(setting: Setting) -> t.Iterator[Line]:
     Yields:
         Lines of the table.
     """
-    with lytics(setting.scratch, setting.members) as server:
+    with lytics(setting.scratch, setting.served) as server:
         config = setting.config("tap", server.config(scan_concurrency=1))
         fields = _fields(config)
         loop = [server.url, server.audience, server.token, fields]
@@ -58,8 +57,8 @@ def speed(setting: Setting) -> t.Iterator[Line]:
         )
     mine, bare = found["tap-lytics-audience"], found["requests loop"]
     yield Line(
-        f"tap-lytics-audience, one slice of {setting.members:,} members",
-        f"{mine.seconds:.1f} s, {setting.members / mine.seconds:,.0f} members/s, {mine.megabytes:,.0f} MB",
+        f"tap-lytics-audience, one slice of {setting.served:,} members",
+        f"{mine.seconds:.1f} s, {setting.served / mine.seconds:,.0f} members/s, {mine.megabytes:,.0f} MB",
     )
     yield at_least("against a bare loop of `requests` and `orjson`", ratio(bare, mine), AIM_OF_LOOP)
     yield Line("against the SDK's default `RESTStream`", f"{ratio(found['default stream'], mine):.2f} x")
@@ -75,13 +74,12 @@ def workers(setting: Setting) -> t.Iterator[Line]:
     """What reading slices side by side is worth where a page takes a while.
 
     Args:
-        setting: How much to measure: a tenth of its members, or as many as it takes for slices.
+        setting: How much to measure.
 
     Yields:
         Lines of the table.
     """
-    members = max(setting.members // 10, PLAIN_SCAN_BELOW)
-    with lytics(setting.scratch, members, f"lytics_slow={SLOW_SECONDS}") as server:
+    with lytics(setting.scratch, setting.served, f"lytics_slow={SLOW_SECONDS}") as server:
 
         def forget() -> None:
             shutil.rmtree(setting.scratch / "ledger", ignore_errors=True)
@@ -99,11 +97,9 @@ def workers(setting: Setting) -> t.Iterator[Line]:
                 )
                 for count in (1, WORKERS)
             ],
-            1,
+            setting.rounds,
         )
-    what = (
-        f"{WORKERS} slices side by side against one, {members:,} members, {SLOW_SECONDS * 1000:.0f} ms a page"
-    )
+    what = f"{WORKERS} slices side by side against one, {setting.served:,} members, {SLOW_SECONDS * 1000:.0f} ms a page"
     yield at_least(what, ratio(found["1"], found[str(WORKERS)]), AIM_OF_WORKERS)
 
 
