@@ -47,7 +47,7 @@ demo: reset ## a sync from an audience of made-up people, and the proof that the
 test: $(VENV)/.compiled ## all tests
 	$(BIN)/python -m pytest -n auto
 
-bench: $(VENV)/.compiled ## both plugins against others, side by side; more than half an hour on two quiet cores
+bench: $(VENV)/.compiled ## both plugins against others, side by side; 40 minutes on two quiet cores
 	$(BIN)/python -m bench
 
 test-pythons: install ## all tests, on each Python from 3.10 to 3.13 that is here
