@@ -36,7 +36,7 @@ class Setting:
 
     @property
     def served(self) -> int:
-        """Members of an audience that is served page by page: a tenth takes about as long as all that are not."""
+        """Members of an audience that is served page by page: a tenth, as each takes about ten times as long."""
         return max(self.members // 10, PLAIN_SCAN_BELOW)
 
     def config(self, name: str, values: dict[str, t.Any]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from singer_process.progress import Work, duration
+from singer_process.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import Bookmark
 from tap_lytics_audience.changes import Changes, Rules
 from tap_lytics_audience.lookup import LookupFailedError, look_up
@@ -262,9 +262,9 @@ class AudiencePass:
         )
         for name, count in sorted(self._selection.profiles.misfits.items()):
             logger.warning(
-                "Audience %s: %d values of field %s do not fit its type and were sent as null.",
+                "Audience %s: %s of field %s could not be made to fit its type: sent as null.",
                 self.slug,
-                count,
+                counted(count, "value"),
                 name,
             )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tap_lytics_audience.fields import EXACT, TEXT_LISTS, Json, encode, map_item
-from tap_lytics_audience.profiles import Profiles
+from tap_lytics_audience.profiles import Profiles, object_class
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     Getter: t.TypeAlias = Callable[[list[Json]], tuple[Json, ...]]
 
 TECHNICAL_FIELDS = ("_id", "_split")
-"""Profile fields that tell profiles and slices apart, where the account has them (Lytics docs: segment scan)."""
+"""Profile fields that tell profiles and slices apart. Some accounts may give them without being asked (not known)."""
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 _encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
@@ -52,16 +52,11 @@ class Selection:
         wanted = {name for name, _ in self.sent}.union(*self.compared)
         kinds = {name: kind for name, kind in self.account.items() if name in wanted}
         # The identifier and what is technical count as they came.
-        technical = [name for name in TECHNICAL_FIELDS if name in self.account]
-        kinds = {**dict.fromkeys((self.identifier, *technical), ""), **kinds}
-        self.profiles = Profiles(dict(sorted(kinds.items())))
+        kinds = {**dict.fromkeys((self.identifier, *TECHNICAL_FIELDS), ""), **kinds}
+        unasked = frozenset(name for name in TECHNICAL_FIELDS if name not in self.account)
+        self.profiles = Profiles(dict(sorted(kinds.items())), unasked)
         places = {name: place for place, name in enumerate(self.profiles.kinds)}
-        self._record = msgspec.defstruct(
-            "Record",
-            [(f"field{number}", t.Any) for number in range(len(self.sent))],
-            rename={f"field{number}": column for number, (_, column) in enumerate(self.sent)},
-            gc=False,
-        )
+        self._record = object_class("Record", {column: t.Any for _, column in self.sent})
         self._sent_values = _getter([places[name] for name, _ in self.sent])
         self._digests = [
             (

@@ -285,3 +285,19 @@ def test_two_audiences_share_nothing_but_the_run(make_box):
         ("lapsed", "enter"),
         (AUDIENCE, "exit"),
     ]
+
+
+def test_ids_that_come_without_being_asked_for_tell_who_speaks_for_a_shared_address(make_box):
+    box = make_box([AudienceSpec("VIP Customers", 20)])
+    del box.world.fields["_id"]
+    box.fault("system_fields", "unasked")
+    one = somebody(box)
+    twin = box.world.enter(AUDIENCE, {"email": key_of(box, one)})
+    speaker, silent = sorted([one, twin])
+    state = run(box.tap_config()).state
+    for number in range(6):
+        box.world.change(speaker, first_name=f"Name {number}")
+        box.world.change(silent, first_name=f"Unheard {number}")
+        again = run(box.tap_config(), state)
+        assert [record["first_name"] for record in again.records] == [f"Name {number}"]
+        state = again.state
