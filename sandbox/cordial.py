@@ -127,10 +127,10 @@ class CordialServer:
     async def _answer(self, request: web.Request, handler: t.Any) -> web.Response:
         try:
             if (request.content_length or 0) > MAX_BODY:
-                raise RefusedError(413, "Request Entity Too Large")  # noqa: TRY301 - one place answers all refusals
+                raise RefusedError(413, "Request Entity Too Large")
             if request.body_exists and request.content_type != "application/json":
                 words = "Content-Type header must be application/json or application/x-www-form-urlencoded."
-                raise RefusedError(415, f"Unsupported Media Type: {words}", "UNSUPPORTED_MEDIA_TYPE")  # noqa: TRY301
+                raise RefusedError(415, f"Unsupported Media Type: {words}", "UNSUPPORTED_MEDIA_TYPE")
             return t.cast("web.Response", await handler(request))
         except RefusedError as error:
             return _refusal(error)
@@ -163,7 +163,7 @@ class CordialServer:
             abort(request)
         try:
             if (message := self._faults.get("jobid_error")) is not None:
-                raise TransportError(message)  # noqa: TRY301 - acts like the real ones
+                raise TransportError(message)
             return json_reply({"jobId": await self._jobs.start_import(body)}, 201)
         except TransportError as error:
             reason = {"error": True, "errorKey": "GENERIC_ERROR_KEY", "message": str(error)}

@@ -50,8 +50,18 @@ _MAX_OFFSET_MINUTES = 60
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
 
-class CellError(ValueError):
-    """A value does not fit its attribute; the text is the reason, without the value."""
+class RejectedError(ValueError):
+    """A record cannot be sent.
+
+    Args:
+        reason: Why, without the value.
+        field: The field to blame, if it is one.
+    """
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], 
         part: The part of a geo attribute, such as `city`.
 
     Returns:
-        Takes a value as JSON has it, never null, and returns its cell; raises `CellError` if it does not fit.
+        Takes a value as JSON has it, never null, and returns its cell; raises `RejectedError` if it does not fit.
 
     Raises:
         UserError: If attribute and part do not go together.
@@ -150,17 +160,17 @@ def _string(shortest: decimal.Decimal | None, longest: int, value: object) -> st
     text = value if type(value) is str else _text(value)
     if len(text) > longest:
         reason = f"longer than {longest} characters"
-        raise CellError(reason)
+        raise RejectedError(reason)
     if shortest is not None and len(text) < shortest:
         reason = f"shorter than {shortest} characters"
-        raise CellError(reason)
+        raise RejectedError(reason)
     # Most text is printable, which is quick to see; what is not may still be a line break.
     return text if text.isprintable() else _writable(text)
 
 
 def _writable(text: str) -> str:
     if "\x00" in text or not is_unicode(text):
-        raise CellError(_UNWRITABLE)
+        raise RejectedError(_UNWRITABLE)
     return text
 
 
@@ -194,14 +204,14 @@ def _json(value: object) -> str:
     try:
         return _encode(value).decode()
     except (UnicodeEncodeError, RecursionError) as error:
-        raise CellError(_UNWRITABLE) from error
+        raise RejectedError(_UNWRITABLE) from error
 
 
 def _finite(value: float | decimal.Decimal) -> str:
     number = decimal.Decimal(repr(value)) if isinstance(value, float) else value
     if not number.is_finite():
         reason = "not a finite number"
-        raise CellError(reason)
+        raise RejectedError(reason)
     # Plain digits, which every reader of numbers takes; those of a number such as 1E+999999 would fill the file.
     return format(number, "f") if abs(number.adjusted()) <= _PLAIN_EXPONENT else str(number)
 
@@ -215,18 +225,18 @@ def _number(least: decimal.Decimal | None, most: decimal.Decimal | None, value: 
         text = value.strip()
         if not _NUMBER.fullmatch(text):
             reason = "not a number"
-            raise CellError(reason)
+            raise RejectedError(reason)
     elif isinstance(value, (float, decimal.Decimal)):
         text = _finite(value)
     else:
         reason = "not a number"
-        raise CellError(reason)
+        raise RejectedError(reason)
     if least is not None and decimal.Decimal(text) < least:
         reason = f"less than {least}"
-        raise CellError(reason)
+        raise RejectedError(reason)
     if most is not None and decimal.Decimal(text) > most:
         reason = f"more than {most}"
-        raise CellError(reason)
+        raise RejectedError(reason)
     return text
 
 
@@ -237,7 +247,7 @@ def _date(value: object) -> str:
     zone = None if found is None else _zone(found["zone"] or "")
     if found is None or zone is None or not _is_in_calendar(found):
         reason = "not a date in ISO 8601"
-        raise CellError(reason)
+        raise RejectedError(reason)
     return (
         found["date"]
         if found["time"] is None
@@ -270,10 +280,10 @@ def _array(most: int, longest: int, value: object) -> str:
     items = _items(value)
     if len(items) > most:
         reason = f"more than {most} items"
-        raise CellError(reason)
+        raise RejectedError(reason)
     if any(item is None or isinstance(item, (list, dict)) for item in items):
         reason = "an item is null, a list or an object"
-        raise CellError(reason)
+        raise RejectedError(reason)
     return _encode([_string(None, longest, item) for item in items]).decode()
 
 

@@ -6,10 +6,10 @@ import typing as t
 
 from singer_process.errors import UserError
 from target_cordial.cells import MAX_STRING_CHARACTERS
+from target_cordial.columns import Column, columns_of
 from target_cordial.fit import field_schema, types_of
 from target_cordial.lists import Lists
 from target_cordial.mapping import Mapping
-from target_cordial.rows import Column, columns_of
 
 if t.TYPE_CHECKING:
     from singer_process.checklist import Checklist

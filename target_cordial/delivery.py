@@ -142,33 +142,21 @@ class Delivery:
             ).start()
 
     def enter(
-        self, target_list: ContactList | None, key: str, cells: Cells, *, is_update: bool = False
+        self,
+        target_list: ContactList | None,
+        keys: t.Sequence[str],
+        rows: t.Sequence[Cells],
+        *,
+        position: int,
+        updates: int,
     ) -> None:
-        """Send a contact's row; the batch goes out when it is full.
-
-        Args:
-            target_list: The list to join; None for the contact alone.
-            key: The contact.
-            cells: Its row.
-            is_update: Whether it was on the list before, for the summary alone.
-
-        Raises:
-            UserError: If an earlier import failed.
-        """
-        with self._changed:
-            batch = self.outbox.enter(target_list, key, cells, position=self.records, now=time.monotonic())
-        self.totals.arrived[_name(target_list), "updates" if is_update else "enters"] += 1
-        self._look_at(batch)
-
-    def enter_all(
-        self, target_list: ContactList | None, keys: t.Sequence[str], rows: t.Sequence[Cells], *, updates: int
-    ) -> None:
-        """Send many contacts' rows, of as many records that follow each other and are not counted yet.
+        """Send contacts' rows; a batch goes out when it is full.
 
         Args:
             target_list: The list to join; None for the contacts alone.
             keys: The contacts.
             rows: Their rows.
+            position: That of the first record; the others follow.
             updates: How many of them were on the list before, for the summary alone.
 
         Raises:
@@ -185,24 +173,24 @@ class Delivery:
                     target_list,
                     keys[start:end],
                     rows[start:end],
-                    position=self.records + 1,
+                    position=position + start,
                     now=time.monotonic(),
                 )
-                entered = len(keys[start:end])
-                self.records += entered
             self._look_at(batch)
-            start += entered
+            start = end
 
-    def exit(self, target_list: ContactList, key: str) -> None:
-        """Hold a contact's exit until the input ends.
+    def exit(self, target_list: ContactList, keys: t.Sequence[str], *, position: int) -> None:
+        """Hold contacts' exits until the input ends.
 
         Args:
             target_list: The list to leave.
-            key: The contact.
+            keys: The contacts.
+            position: That of the first record; the others follow.
         """
         with self._changed:
-            self.outbox.exit(target_list, key, position=self.records)
-        self.totals.arrived[target_list.name, "exits"] += 1
+            for number, key in enumerate(keys, position):
+                self.outbox.exit(target_list, key, position=number)
+        self.totals.arrived[target_list.name, "exits"] += len(keys)
 
     def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None = None) -> None:
         """Report a record that cannot be sent.

@@ -7,7 +7,7 @@ import typing as t
 from target_cordial.cells import COORDINATES
 
 if t.TYPE_CHECKING:
-    from target_cordial.rows import Column
+    from target_cordial.columns import Column
 
 Schema: t.TypeAlias = "t.Mapping[str, t.Any]"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import re
 import string
@@ -11,6 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from singer_process.errors import UserError
+from target_cordial.cells import RejectedError
 from target_cordial.cordial import ContactList, CordialError, UnansweredError
 
 if t.TYPE_CHECKING:
@@ -23,10 +25,6 @@ MAX_LISTS = 50
 MAX_NAME_CHARACTERS = 128
 
 logger = logging.getLogger("target-cordial")
-
-
-class UnnamedListError(ValueError):
-    """The record lacks a field of the list's name; the text is a reason for the reject report."""
 
 
 def template_fields(template: str) -> list[str]:
@@ -113,43 +111,47 @@ class Lists:
         """The template is parsed once."""
         self.fields = template_fields(self.template)
 
-    def list_for(self, record: t.Mapping[str, t.Any]) -> ContactList:
-        """The list of a record, created if need be.
-
-        Args:
-            record: The record.
-
-        Returns:
-            The list.
+    def lists_for(
+        self, values: t.Mapping[str, t.Sequence[object]], rejects: dict[int, RejectedError]
+    ) -> list[ContactList | None]:
+        """The lists of many records, created if need be; None for those of `rejects`.
 
         Raises:
-            UnnamedListError: If the record lacks a field of the list's name.
             UserError: If there is no such list and there cannot be.
         """
-        values = tuple([_text(record, name) for name in self.fields])
-        audience = record.get("audience_id")
-        found = self._found.get((*values, audience) if isinstance(audience, str) else values)
+        told = [values[name] for name in (*self.fields, "audience_id")]
+        if all(column.count(column[0]) == len(column) for column in told):
+            # Alike, as most are: to count takes a fifth of the time of telling kinds apart.
+            kinds: list[tuple[tuple[object, ...], t.Sequence[int]]] = [
+                (tuple(column[0] for column in told), range(len(told[0])))
+            ]
+        else:
+            grouped = itertools.groupby(enumerate(zip(*told, strict=True)), key=lambda item: item[1])
+            kinds = [(kind, [number for number, _ in group]) for kind, group in grouped]
+        found: list[ContactList | None] = []
+        for (*names, audience), numbers in kinds:
+            some = None
+            if not rejects or not rejects.keys() >= set(numbers):
+                try:
+                    some = self._list_for(names, audience)
+                except RejectedError as error:
+                    for number in numbers:
+                        rejects.setdefault(number, error)
+            found += [some] * len(numbers)
+        return found
+
+    def _list_for(self, names: t.Sequence[object], audience: object) -> ContactList:
+        values = tuple(map(_text, self.fields, names))
+        place = (*values, audience) if isinstance(audience, str) else values
+        found = self._found.get(place)
         if found is None:
             with self.interruptible():
                 found = self._resolve(dict(zip(self.fields, values, strict=True)))
                 if found.name not in self.sizes:
                     self.sizes[found.name] = Sizes(self._size_if_told(found))
             self._claim(found, audience)
-            self._found[(*values, audience) if isinstance(audience, str) else values] = found
+            self._found[place] = found
         return found
-
-    def known(self, names: t.Sequence[object], audience: object) -> ContactList | None:
-        """The list of records that are like an earlier one.
-
-        Args:
-            names: Values of `fields`.
-            audience: Their `audience_id`.
-
-        Returns:
-            The list; None if `list_for` has not found it yet.
-        """
-        values = (*names, audience) if isinstance(audience, str) else tuple(names)
-        return self._found.get(t.cast("tuple[str, ...]", values))
 
     def size(self, target_list: ContactList) -> int:
         """How many contacts are on a list now.
@@ -255,11 +257,10 @@ class Lists:
             raise UserError(msg)
 
 
-def _text(record: t.Mapping[str, t.Any], name: str) -> str:
-    value = record.get(name)
+def _text(name: str, value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    msg = f"the list's name needs {name}, which is missing"
-    raise UnnamedListError(msg)
+    reason = f"the list's name needs {name}, which is missing"
+    raise RejectedError(reason)

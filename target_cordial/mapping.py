@@ -9,12 +9,12 @@ import unicodedata
 import msgspec
 
 from singer_process.errors import UserError
-from target_cordial.bulk_cells import Found
+from target_cordial.cells import RejectedError
 from target_cordial.fit import field_schema, misfit
 from target_cordial.settings import DEFAULT_STATE_FIELD
 
 if t.TYPE_CHECKING:
-    from target_cordial.rows import Column
+    from target_cordial.columns import Column, Rejects, Values
     from target_cordial.settings import Settings
 
 CHANGE_FIELD = "audience_change"
@@ -22,27 +22,12 @@ CHANGE_FIELD = "audience_change"
 DELETED_FIELD = "_sdc_deleted_at"
 """Set in a record whose row is gone at the source (Meltano SDK: record metadata)."""
 
-_IS_EXIT = {"enter": False, "exit": True}
 _ADDRESS = re.compile(
     r"[^@\s\x00-\x1f\x7f,;<>\"()]+@[^@\s\x00-\x1f\x7f,;<>\"()]+\.[^@\s\x00-\x1f\x7f,;<>\"().]+"
 )
 _PLAIN_ADDRESSES = re.compile(r"(?:[a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+\n)+")
 """Lines that are addresses beyond doubt, each its own key."""
 _MAX_ADDRESS_CHARACTERS = 254
-
-
-class RejectedError(ValueError):
-    """A record cannot be sent.
-
-    Args:
-        reason: Why, without the value.
-        field: The field to blame, if it is one.
-    """
-
-    def __init__(self, reason: str, field: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.field = field
 
 
 def contact_key(value: object, *, is_address: bool) -> str:
@@ -62,7 +47,7 @@ def contact_key(value: object, *, is_address: bool) -> str:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if value is None or value == "":
+    if value is None or value is msgspec.UNSET or value == "":
         reason = "no identifier"
         raise RejectedError(reason)
     if not isinstance(value, str):
@@ -84,16 +69,8 @@ def contact_key(value: object, *, is_address: bool) -> str:
     return key
 
 
-def contact_keys(values: t.Sequence[object], *, is_address: bool) -> Found:
-    """The keys of many records, by the same rule.
-
-    Args:
-        values: Identifiers.
-        is_address: Whether they must be e-mail addresses.
-
-    Returns:
-        The keys; those that are missing or malformed are odd.
-    """
+def contact_keys(values: Values, *, is_address: bool, field: str, rejects: Rejects) -> list[str]:
+    """The keys of many records; those of `rejects` are blank."""
     if is_address and set(map(type, values)) == {str}:
         text = "\n".join(t.cast("t.Sequence[str]", values)).lower()
         keys = text.split("\n")
@@ -103,15 +80,14 @@ def contact_keys(values: t.Sequence[object], *, is_address: bool) -> Found:
             and _PLAIN_ADDRESSES.fullmatch(text + "\n")
             and max(map(len, keys)) <= _MAX_ADDRESS_CHARACTERS
         ):
-            return Found(keys)
-    return Found.one_by_one([_key_or_none(value, is_address=is_address) for value in values])
-
-
-def _key_or_none(value: object, *, is_address: bool) -> str | None:
-    try:
-        return contact_key(value, is_address=is_address)
-    except RejectedError:
-        return None
+            return keys
+    keys = [""] * len(values)
+    for number, value in enumerate(values):
+        try:
+            keys[number] = contact_key(value, is_address=is_address)
+        except RejectedError as error:
+            rejects.setdefault(number, RejectedError(error.reason, field))
+    return keys
 
 
 class Mapping:
@@ -174,69 +150,23 @@ class Mapping:
                 )
                 raise UserError(msg)
 
-    def is_exit(self, record: t.Mapping[str, t.Any], *, is_deleted: bool) -> bool:
-        """Whether a record says that the contact leaves.
-
-        Args:
-            record: The record.
-            is_deleted: Whether the source marks it as deleted.
-
-        Returns:
-            True for an exit, False for an enter.
-
-        Raises:
-            RejectedError: If it says neither.
-        """
+    def exits(self, values: t.Mapping[str, Values], rejects: Rejects) -> list[bool]:
+        """Whether each of many records says that the contact leaves."""
         if not self._has_state:
-            return is_deleted
-        state = record.get(self._settings.state_field)
-        if isinstance(state, str) and state in _IS_EXIT:
-            return _IS_EXIT[state]
-        reason = "neither enter nor exit"
-        raise RejectedError(reason, self._settings.state_field)
+            return [value is not None and value is not msgspec.UNSET for value in values[DELETED_FIELD]]
+        field = self._settings.state_field
+        states = values[field]
+        if states.count(states[0]) == len(states) and states[0] in ("enter", "exit"):
+            return [states[0] == "exit"] * len(states)
+        for number, state in enumerate(states):
+            if state not in ("enter", "exit"):
+                rejects.setdefault(number, RejectedError("neither enter nor exit", field))
+        return [state == "exit" for state in states]
 
-    def exits(self, values: t.Mapping[str, t.Sequence[object]]) -> list[bool | None]:
-        """What `is_exit` says of many records.
-
-        Args:
-            values: Of each field, a value a record.
-
-        Returns:
-            As many answers; None for each that says neither.
-        """
-        if self._has_state:
-            states = values[self._settings.state_field]
-            if states.count(states[0]) == len(states) and isinstance(states[0], str):
-                return [_IS_EXIT.get(states[0])] * len(states)
-            return [_IS_EXIT.get(state) if isinstance(state, str) else None for state in states]
-        return [value is not None and value is not msgspec.UNSET for value in values[DELETED_FIELD]]
-
-    def keys(self, values: t.Mapping[str, t.Sequence[object]]) -> Found:
-        """What `key` says of many records.
-
-        Args:
-            values: Of each field, a value a record.
-
-        Returns:
-            The keys; those that are missing or malformed are odd.
-        """
+    def keys(self, values: t.Mapping[str, Values], rejects: Rejects) -> list[str]:
+        """The contacts that many records are for."""
         settings = self._settings
-        return contact_keys(values[settings.identifier_field], is_address=settings.channel == "email")
-
-    def key(self, record: t.Mapping[str, t.Any]) -> str:
-        """The contact that a record is for.
-
-        Args:
-            record: The record.
-
-        Returns:
-            Its key.
-
-        Raises:
-            RejectedError: If the identifier is missing or malformed.
-        """
-        settings = self._settings
-        try:
-            return contact_key(record.get(settings.identifier_field), is_address=settings.channel == "email")
-        except RejectedError as error:
-            raise RejectedError(error.reason, settings.identifier_field) from None
+        field = settings.identifier_field
+        return contact_keys(
+            values[field], is_address=settings.channel == "email", field=field, rejects=rejects
+        )

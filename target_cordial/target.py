@@ -13,7 +13,6 @@ import sys
 import time
 import typing as t
 import weakref
-from dataclasses import dataclass
 
 import click
 from singer_sdk import Target
@@ -33,7 +32,7 @@ from singer_process.plugin import ConfiguredPlugin
 from singer_process.progress import Progress
 from singer_process.signals import StopSignal, Terminated
 from singer_process.workspace import open_workspace
-from target_cordial.bulk import BulkPath
+from target_cordial.bulk import ChunkReader
 from target_cordial.catalog import selected_streams
 from target_cordial.check import check
 from target_cordial.cordial import Cordial
@@ -52,6 +51,7 @@ from target_cordial.reader import InputError, MessageReader
 from target_cordial.rejects import Rejects
 from target_cordial.report.page import write_report
 from target_cordial.rows import RowWriter
+from target_cordial.run import Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
 from target_cordial.storage import Storage
@@ -77,21 +77,6 @@ class RecordBeforeSchemaError(InputError, RecordsWithoutSchemaException):
 
 class MissingKeyError(UserError, MissingKeyPropertiesError):
     """Records lack a property of their stream's key."""
-
-
-@dataclass
-class Run:
-    """What a run needs from its first record on.
-
-    Attributes:
-        delivery: Takes rows and exits.
-        rows: Writes the cells of enters.
-        lists: Finds lists; None if contacts go on none.
-    """
-
-    delivery: Delivery
-    rows: RowWriter
-    lists: Lists | None
 
 
 class TargetCordial(ConfiguredPlugin, Target):
@@ -275,42 +260,35 @@ class TargetCordial(ConfiguredPlugin, Target):
         if stream == TEST_STREAM:
             _ = self.run
             return
-        self.delivery.records += 1
-        context = {"is_deleted": record.get(DELETED_FIELD) is not None}
+        is_deleted = record.get(DELETED_FIELD)
+        position = self.delivery.records + 1
+        self.delivery.records = position
         for stream_map, sink in routes:
             transformed = self._transformed(stream_map, record)
             if transformed is not None:
                 if sink.include_sdc_metadata_properties:
-                    sink._add_sdc_metadata_to_record(transformed, message_dict, context)  # noqa: SLF001 - as the SDK's own does
-                sink.process_record(transformed, context)
-                sink.record_counter_metric.increment()
+                    sink._add_sdc_metadata_to_record(transformed, message_dict, {})  # noqa: SLF001 - as the SDK's own does
+                sink.take(self.run, [transformed], deleted=[is_deleted], position=position)
         self.delivery.tick()
         if stream != self._last_stream:
             self._last_stream = stream
-            self.message_reader.take_chunk = self._bulk_path(stream)
+            self.message_reader.take_chunk = self._chunk_reader(stream)
 
     def _take_one_by_one(self) -> None:
         self._last_stream = None
         self.message_reader.take_chunk = None
 
-    def _bulk_path(self, stream: str) -> t.Callable[[t.Sequence[bytes]], int | None] | None:
-        """How to take many lines at once; None if records of the stream have to go one by one."""
+    def _chunk_reader(self, stream: str) -> t.Callable[[t.Sequence[bytes]], int | None] | None:
+        """How to decode many lines at once; None if stream maps or checks need each record whole."""
         if len(self._routes[stream]) != 1 or self._run is None:
             return None
         [(stream_map, sink)] = self._routes[stream]
-        if type(stream_map) is not SameRecordTransform or stream_map.flattening_enabled:
+        if sink.include_sdc_metadata_properties:
             return None
-        if not BulkPath.suits(sink, self._run):
-            return None
-        is_synced = self.settings.list_action == "sync"
-        return BulkPath(stream, sink, self._run, is_synced=is_synced, take_line=self._take_line).take
-
-    def _take_line(self, line: bytes, number: int) -> None:
-        """Take a record out of a chunk by itself."""
-        before = self.message_reader.line
-        self.message_reader.line += number + 1
-        self._process_record_message(self.message_reader.deserialize_json(line))
-        self.message_reader.line = before
+        is_same = type(stream_map) is SameRecordTransform and not stream_map.flattening_enabled
+        needs_all = sink.validate_schema or not is_same
+        transform = functools.partial(self._transformed, stream_map) if needs_all else None
+        return ChunkReader(stream, sink, self._run, transform).take
 
     def _transformed(self, stream_map: StreamMap, record: dict[str, t.Any]) -> dict[str, t.Any] | None:
         try:

@@ -8,11 +8,11 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.bulk import BulkPath
-from target_cordial.cells import Attribute
-from target_cordial.mapping import RejectedError, contact_key, contact_keys
-from target_cordial.rows import RowWriter, columns_of
-from target_cordial.settings import Settings
+from target_cordial.batch import quoted
+from target_cordial.bulk import ChunkReader
+from target_cordial.cells import EMPTY, Attribute, RejectedError, cell_writer
+from target_cordial.columns import columns_of
+from target_cordial.mapping import contact_key, contact_keys
 from target_cordial.target import TargetCordial
 from tests.target.running import (
     AUDIENCE_SCHEMA,
@@ -74,45 +74,51 @@ columns_of_values = st.one_of(
 )
 
 
-def writer(**overrides):
-    config = {"api_key": "k", "list_name": "x", "storage_url": "sftp://x/y", **overrides}
-    columns = columns_of(
-        {attribute.key: attribute.key for attribute in ATTRIBUTES}, {one.key: one for one in ATTRIBUTES}
-    )
-    return RowWriter(columns, Settings.from_config(config), MARKER)
+COLUMNS = columns_of({one.key: one.key for one in ATTRIBUTES}, {one.key: one for one in ATTRIBUTES})
+
+
+def cell_or_reason(found, reject):
+    """What was found for one value, or why it is rejected."""
+    return found if reject is None else reject.reason
+
+
+def alone(function, *arguments, **options):
+    """The outcome for a value by itself."""
+    try:
+        return function(*arguments, **options)
+    except RejectedError as error:
+        return error.reason
+
+
+def expected_cell(attribute, value, null, absent):
+    if value is msgspec.UNSET or value in EMPTY:
+        if null is None:
+            raise RejectedError("no value")
+        return absent if value is msgspec.UNSET else null
+    cell = cell_writer(attribute, None)(value)
+    if cell == absent:
+        raise RejectedError("equal to this run's null marker")
+    return quoted(cell)
 
 
 @MANY
 @given(
     number=st.integers(0, len(ATTRIBUTES) - 1),
     values=columns_of_values,
-    null_values=st.sampled_from(["keep", "clear"]),
-    require_all=st.booleans(),
+    null=st.sampled_from([MARKER, "", None]),
 )
-@example(number=0, values=[0, False, "a"], null_values="clear", require_all=False)
-@example(number=0, values=[[], {}, "", None], null_values="clear", require_all=False)
-@example(number=0, values=["null-01234567", "89abcdef"], null_values="keep", require_all=False)
-@example(
-    number=4, values=["2026-01-01T00:00:00Z\n2026-01-01T00:00:00Z"], null_values="keep", require_all=False
-)
-def test_a_column_has_the_cells_that_each_record_by_itself_would_have(
-    number, values, null_values, require_all
-):
-    rows = writer(null_values=null_values, require_all_fields=require_all)
-    name = ATTRIBUTES[number].key
-    cells = rows.bulk_columns()[number].cells(tuple(values))
-    assert len(cells.found) == len(values)
-    others = {one.key: "1" if one.type != "date" else "2026-01-01" for one in ATTRIBUTES}
-    for at, (value, cell) in enumerate(zip(values, cells.found, strict=True)):
-        record = {**others, name: value}
-        if value is msgspec.UNSET:
-            del record[name]
-        try:
-            expected = rows.cells("ada@example.com", record)[number + 1]
-        except RejectedError:
-            expected = None
-        assert cell == expected
-        assert (at in cells.odd) == (cell is None)
+@example(number=0, values=[0, False, "a"], null="")
+@example(number=0, values=[[], {}, "", None], null="")
+@example(number=0, values=["null-01234567", "89abcdef"], null=MARKER)
+@example(number=4, values=["2026-01-01T00:00:00Z\n2026-01-01T00:00:00Z"], null=MARKER)
+def test_a_column_has_the_cells_that_each_value_by_itself_would_have(number, values, null):
+    rejects = {}
+    cells = COLUMNS[number].cells(tuple(values), null=null, absent=MARKER, rejects=rejects)
+    assert len(cells) == len(values)
+    for at, (value, cell) in enumerate(zip(values, cells, strict=True)):
+        assert cell_or_reason(cell, rejects.get(at)) == alone(
+            expected_cell, ATTRIBUTES[number], value, null, MARKER
+        )
 
 
 addresses = st.one_of(
@@ -141,14 +147,10 @@ addresses = st.one_of(
 @given(found=st.lists(addresses, min_size=1, max_size=4), is_address=st.booleans())
 @example(found=["a@b.c\nd@e.f"], is_address=True)
 def test_keys_are_those_that_each_record_by_itself_would_have(found, is_address):
-    keys = contact_keys(tuple(found), is_address=is_address)
-    for at, (value, key) in enumerate(zip(found, keys.found, strict=True)):
-        try:
-            expected = contact_key(value, is_address=is_address)
-        except RejectedError:
-            expected = None
-        assert key == expected
-        assert (at in keys.odd) == (key is None)
+    rejects = {}
+    keys = contact_keys(tuple(found), is_address=is_address, field="email", rejects=rejects)
+    for at, (value, key) in enumerate(zip(found, keys, strict=True)):
+        assert cell_or_reason(key, rejects.get(at)) == alone(contact_key, value, is_address=is_address)
 
 
 def messages():
@@ -211,8 +213,8 @@ def test_a_stream_in_bulk_gives_the_files_rejects_and_contacts_that_it_gives_rec
 
 def test_such_a_stream_does_go_in_bulk(box, monkeypatch):
     taken = []
-    take = BulkPath.take
-    monkeypatch.setattr(BulkPath, "take", lambda path, lines: taken.append(take(path, lines)) or taken[-1])
+    take = ChunkReader.take
+    monkeypatch.setattr(ChunkReader, "take", lambda path, lines: taken.append(take(path, lines)) or taken[-1])
     target = TargetCordial(
         config=quick_config(box, plan_only=True, max_removal_percent=100, max_reject_percent=100)
     )

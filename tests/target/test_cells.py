@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from target_cordial.cells import Attribute
-from target_cordial.mapping import RejectedError
-from target_cordial.rows import RowWriter, columns_of
+from target_cordial.columns import columns_of
+from target_cordial.rows import RowWriter
 from target_cordial.settings import Settings
 from tests.target.running import AUDIENCE_SCHEMA, enter, record, run, schema, state
 
@@ -430,14 +431,13 @@ def test_a_value_that_is_equal_to_the_null_marker_is_a_reject_and_not_silently_p
     marker = "null-0123456789abcdef"
     columns = columns_of({"text": "text", "tags": "tags"}, {key: Attribute(key, kind) for key, kind in KINDS})
     rows = RowWriter(columns, Settings.from_config(box.target_config()), marker)
-    assert rows.cells("ada@example.com", {"text": None}) == ("ada@example.com", marker, marker)
-    with pytest.raises(RejectedError, match="equal to this run's null marker"):
-        rows.cells("ada@example.com", {"text": marker})
-    assert rows.cells("ada@example.com", {"tags": [marker]}) == (
-        "ada@example.com",
-        marker,
-        f'"[""{marker}""]"',
-    )
+    unset = msgspec.UNSET
+    rejects = {}
+    values = {"text": [None, marker, unset], "tags": [unset, unset, [marker]]}
+    written = rows.rows(["a@b.cd"] * 3, values, rejects)
+    assert written[0] == ("a@b.cd", marker, marker)
+    assert rejects[1].reason == "equal to this run's null marker"
+    assert written[2] == ("a@b.cd", marker, f'"[""{marker}""]"')
 
 
 def test_a_subscribe_status_is_sent_with_enters_only_if_it_is_set(box):

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from target_cordial.batch import quoted, unquoted, write_csv
-from target_cordial.cells import Attribute, CellError, cell_writer
+from target_cordial.cells import Attribute, RejectedError, cell_writer
 
 MANY = settings(max_examples=500, deadline=None)
 MARKER = "null-0123456789abcdef"
@@ -103,7 +103,7 @@ def test_any_value_becomes_a_cell_that_fits_or_a_reason_without_the_value(column
     attribute = Attribute("key", kind, max=decimal.Decimal(50) if kind == "string" else None)
     try:
         cell = cell_writer(attribute, part)(value)
-    except CellError as error:
+    except RejectedError as error:
         reason = str(error)
     else:
         reason = None

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tap_lytics_audience.spool import member_key
-from target_cordial.mapping import RejectedError, contact_key
+from target_cordial.cells import RejectedError
+from target_cordial.mapping import contact_key
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, record, run, schema, state
 
 addresses = st.tuples(
