@@ -26,7 +26,7 @@ install: $(VENV)/.installed ## the environment, in .venv
 # The tests start the plugins thousands of times. Where Python is told to keep no bytecode, each start would compile all it imports.
 # Packages may ship files for other versions of Python: what does not compile is not needed, so no failure counts.
 $(VENV)/.compiled: $(VENV)/.installed
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib tap_lytics_audience target_cordial singer_process sandbox >/dev/null || true
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib tap_lytics_audience target_cordial lytics_to_cordial sandbox >/dev/null || true
 	@touch $@
 
 .meltano/.installed: $(VENV)/.installed meltano.yml

@@ -17,8 +17,8 @@ import duckdb
 
 from bench.runs import Contestant, measure
 from bench.table import Line, at_most
-from tap_lytics_audience.changes import BLOCKS, MAX_BLOCK_ROWS, Changes, Rules
-from tap_lytics_audience.ledger import Ledger
+from tap_lytics_audience.members.changes import BLOCKS, MAX_BLOCK_ROWS, Changes, Rules
+from tap_lytics_audience.members.ledger import Ledger
 
 if t.TYPE_CHECKING:
     from bench.setting import Setting

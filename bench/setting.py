@@ -8,7 +8,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from tap_lytics_audience.scan import PLAIN_SCAN_BELOW
+from tap_lytics_audience.lytics.scan import PLAIN_SCAN_BELOW
 
 if t.TYPE_CHECKING:
     from bench.peers import Peers

@@ -7,7 +7,7 @@ import secrets
 import typing as t
 from dataclasses import dataclass
 
-from singer_process.errors import UserError
+from lytics_to_cordial.errors import UserError
 
 StreamState: t.TypeAlias = dict[str, t.Any]
 """The stream's entry in the state: `ledger`, `identifier_field`, and `audiences` by id."""

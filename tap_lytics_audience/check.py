@@ -5,18 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import typing as t
 
-from singer_process.errors import UserError
-from tap_lytics_audience.landed_files import LandedFiles
-from tap_lytics_audience.ledger import Ledger
-from tap_lytics_audience.lookup import filter_text
-from tap_lytics_audience.profiles import Profiles
-from tap_lytics_audience.spool import member_key
+from lytics_to_cordial.errors import UserError
+from tap_lytics_audience.lytics.lookup import filter_text
+from tap_lytics_audience.lytics.profiles import Profiles
+from tap_lytics_audience.members.block import member_key
+from tap_lytics_audience.members.ledger import Ledger
+from tap_lytics_audience.triggers.files import LandedFiles
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
-    from singer_process.checklist import Checklist
-    from tap_lytics_audience.client import Audience, Lytics
+    from lytics_to_cordial.checklist import Checklist
+    from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.settings import Settings
 
 CONTROLS = 5

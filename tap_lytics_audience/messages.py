@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import msgspec
 from singer_sdk.io_base import SingerWriter
 
-from singer_process.errors import UserError
+from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from singer_sdk.singerlib.encoding.simple import Message
 
-    from tap_lytics_audience.passes import Record
+    from tap_lytics_audience.members.audience import Record
 
 CHUNK_RECORDS = 500
 """Lines written at once: a system call for each would take longer than all the rest."""

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
-from singer_process.config import given_values
-from singer_process.errors import UserError
+from lytics_to_cordial.config import given_values
+from lytics_to_cordial.errors import UserError
 
 CONFIG_JSONSCHEMA: dict[str, t.Any] = th.PropertiesList(
     th.Property(

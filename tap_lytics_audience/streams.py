@@ -15,15 +15,15 @@ from singer_sdk import typing as th
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib.catalog import Metadata
 
-from singer_process.errors import UserError
-from singer_process.progress import Progress
-from singer_process.workspace import workspace
+from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.progress import Progress
+from lytics_to_cordial.workspace import workspace
 from tap_lytics_audience import bookmark, messages
-from tap_lytics_audience.fields import as_columns, json_schema, type_name
-from tap_lytics_audience.ledger import Ledger
+from tap_lytics_audience.lytics.schema import as_columns, json_schema, type_name
+from tap_lytics_audience.members.audience import AudiencePass
+from tap_lytics_audience.members.ledger import Ledger
 from tap_lytics_audience.messages import RecordFormat
-from tap_lytics_audience.passes import AudiencePass
-from tap_lytics_audience.triggers import TriggerFiles
+from tap_lytics_audience.triggers.events import TriggerFiles
 
 if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -33,8 +33,8 @@ if t.TYPE_CHECKING:
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_lytics_audience.client import Audience, Field
-    from tap_lytics_audience.passes import Delivery
+    from tap_lytics_audience.lytics.api import Audience, Field
+    from tap_lytics_audience.members.audience import Delivery
     from tap_lytics_audience.tap import TapLyticsAudience
 
 LOOK_BACK = dt.timedelta(hours=1)

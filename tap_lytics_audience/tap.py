@@ -15,14 +15,14 @@ from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 
-from singer_process.checklist import Checklist, print_line
-from singer_process.errors import UserError, described
-from singer_process.plugin import ConfiguredPlugin
-from singer_process.signals import StopSignal, Terminated
-from singer_process.workspace import is_full, no_room, workspace
+from lytics_to_cordial.checklist import Checklist, print_line
+from lytics_to_cordial.errors import UserError, described
+from lytics_to_cordial.plugin import ConfiguredPlugin
+from lytics_to_cordial.signals import StopSignal, Terminated
+from lytics_to_cordial.workspace import is_full, no_room, workspace
 from tap_lytics_audience import bookmark
 from tap_lytics_audience.check import check_audiences, check_places, check_token
-from tap_lytics_audience.client import Lytics
+from tap_lytics_audience.lytics.api import Lytics
 from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
 from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream
@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.plugin_base import _ConfigInput
 
-    from tap_lytics_audience.client import Audience
+    from tap_lytics_audience.lytics.api import Audience
 
 SWITCH_SECONDS = 0.001
 logger = logging.getLogger("tap-lytics-audience")

@@ -7,7 +7,7 @@ import typing as t
 
 from singer_sdk.singerlib import Catalog
 
-from singer_process.errors import UserError
+from lytics_to_cordial.errors import UserError
 
 
 def selected_streams(file: t.IO[str]) -> dict[str, dict[str, t.Any]]:

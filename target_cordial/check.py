@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import typing as t
 
-from singer_process.errors import UserError
-from target_cordial.cells import MAX_STRING_CHARACTERS
-from target_cordial.columns import Column, columns_of
-from target_cordial.fit import field_schema, types_of
-from target_cordial.lists import Lists
-from target_cordial.mapping import Mapping
+from lytics_to_cordial.errors import UserError
+from target_cordial.intake.cells import MAX_STRING_CHARACTERS
+from target_cordial.intake.columns import Column, columns_of
+from target_cordial.intake.fit import field_schema, types_of
+from target_cordial.intake.lists import Lists
+from target_cordial.intake.mapping import Mapping
 
 if t.TYPE_CHECKING:
-    from singer_process.checklist import Checklist
-    from target_cordial.cells import Attribute
-    from target_cordial.cordial import Cordial
+    from lytics_to_cordial.checklist import Checklist
+    from target_cordial.cordial.api import Cordial
+    from target_cordial.intake.cells import Attribute
     from target_cordial.settings import Settings
-    from target_cordial.storage import Storage
+    from target_cordial.storage.storage import Storage
 
     Streams: t.TypeAlias = t.Mapping[str, t.Mapping[str, t.Any]]
 

@@ -9,18 +9,18 @@ import secrets
 import typing as t
 from array import array
 
-from singer_process.errors import UserError
-from target_cordial.batch import write_csv
-from target_cordial.imports import Importer, ImportFailedError
-from target_cordial.order import ImportFile
+from lytics_to_cordial.errors import UserError
+from target_cordial.delivery.batch import write_csv
+from target_cordial.delivery.imports import Importer, ImportFailedError
+from target_cordial.delivery.order import ImportFile
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
-    from singer_process.checklist import Checklist
-    from target_cordial.cordial import Cordial
+    from lytics_to_cordial.checklist import Checklist
+    from target_cordial.cordial.api import Cordial
     from target_cordial.settings import Settings
-    from target_cordial.storage import Storage
+    from target_cordial.storage.storage import Storage
 
 TIMEOUT_SECONDS = 300
 

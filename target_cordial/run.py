@@ -6,9 +6,9 @@ import typing as t
 from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
-    from target_cordial.delivery import Delivery
-    from target_cordial.lists import Lists
-    from target_cordial.rows import RowWriter
+    from target_cordial.delivery.delivery import Delivery
+    from target_cordial.intake.lists import Lists
+    from target_cordial.intake.rows import RowWriter
 
 
 @dataclass

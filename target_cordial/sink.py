@@ -9,13 +9,13 @@ import msgspec
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks import Sink
 
-from target_cordial.cells import RejectedError
-from target_cordial.mapping import CHANGE_FIELD, DELETED_FIELD, Mapping
+from target_cordial.intake.cells import RejectedError
+from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD, Mapping
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from target_cordial.columns import Rejects, Values
+    from target_cordial.intake.columns import Rejects, Values
     from target_cordial.run import Run
     from target_cordial.settings import Settings
 

@@ -26,35 +26,35 @@ from singer_sdk.exceptions import (
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 
-from singer_process.checklist import Checklist, print_line
-from singer_process.errors import UserError, told
-from singer_process.plugin import ConfiguredPlugin
-from singer_process.progress import Progress
-from singer_process.signals import StopSignal, Terminated
-from singer_process.workspace import open_workspace
-from target_cordial.bulk import ChunkReader
+from lytics_to_cordial.checklist import Checklist, print_line
+from lytics_to_cordial.errors import UserError, told
+from lytics_to_cordial.plugin import ConfiguredPlugin
+from lytics_to_cordial.progress import Progress
+from lytics_to_cordial.signals import StopSignal, Terminated
+from lytics_to_cordial.workspace import open_workspace
 from target_cordial.catalog import selected_streams
 from target_cordial.check import check
-from target_cordial.cordial import Cordial
-from target_cordial.delivery import Delivery
-from target_cordial.earlier_runs import RUN_TIME_FORMAT, clear_earlier_runs
+from target_cordial.cordial.api import Cordial
+from target_cordial.delivery.delivery import Delivery
+from target_cordial.delivery.earlier_runs import RUN_TIME_FORMAT, clear_earlier_runs
+from target_cordial.delivery.exits import HeldExits
+from target_cordial.delivery.imports import Importer
+from target_cordial.delivery.outbox import Outbox
+from target_cordial.delivery.plan import Plan
+from target_cordial.delivery.progress import where_it_is
+from target_cordial.delivery.rejects import Rejects
 from target_cordial.fetch_check import check_fetch
-from target_cordial.held_exits import HeldExits
-from target_cordial.imports import Importer
-from target_cordial.journal import Journal, timestamp
-from target_cordial.lists import Lists
-from target_cordial.mapping import DELETED_FIELD
-from target_cordial.outbox import Outbox
-from target_cordial.plan import Plan
-from target_cordial.progress import where_it_is
-from target_cordial.reader import InputError, MessageReader
-from target_cordial.rejects import Rejects
-from target_cordial.report.page import write_report
-from target_cordial.rows import RowWriter
+from target_cordial.history.journal import Journal, timestamp
+from target_cordial.history.report.page import write_report
+from target_cordial.intake.chunks import ChunkReader
+from target_cordial.intake.lists import Lists
+from target_cordial.intake.mapping import DELETED_FIELD
+from target_cordial.intake.reader import InputError, MessageReader
+from target_cordial.intake.rows import RowWriter
 from target_cordial.run import Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
-from target_cordial.storage import Storage
+from target_cordial.storage.storage import Storage
 
 if t.TYPE_CHECKING:
     from types import FrameType

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["tap_lytics_audience", "target_cordial", "singer_process", "sandbox"]
+PACKAGES = ["tap_lytics_audience", "target_cordial", "lytics_to_cordial", "sandbox"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

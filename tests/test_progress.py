@@ -9,9 +9,9 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from singer_process import progress
-from singer_process.calls import ToldRetry
-from singer_process.progress import Progress, Work, duration
+from lytics_to_cordial import progress
+from lytics_to_cordial.http import ToldRetry
+from lytics_to_cordial.progress import Progress, Work, duration
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from singer_process.signals import StopSignal, Terminated
+from lytics_to_cordial.signals import StopSignal, Terminated
 
 
 @pytest.fixture

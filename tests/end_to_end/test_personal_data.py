@@ -8,8 +8,8 @@ import json
 import pytest
 
 from sandbox import AudienceSpec
-from target_cordial.history import read_history
-from target_cordial.report.page import report
+from target_cordial.history.past_runs import read_history
+from target_cordial.history.report.page import report
 from tests.end_to_end.pipeline import Pipeline
 
 CANARY = {

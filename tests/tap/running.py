@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from singer_process.errors import UserError
+from lytics_to_cordial.errors import UserError
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.plugin_processes import PIPE, start
 

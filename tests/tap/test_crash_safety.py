@@ -9,7 +9,7 @@ import json
 import pytest
 
 from sandbox import AudienceSpec
-from tap_lytics_audience import changes
+from tap_lytics_audience.members import changes
 from tests.tap.running import AUDIENCE, STREAM, audience_id, bookmark, key_of, ledger_files, run, somebody
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox import AudienceSpec
-from tap_lytics_audience import changes
+from tap_lytics_audience.members import changes
 from tests.tap.running import AUDIENCE, key_of, ledger_files, run, somebody
 
 

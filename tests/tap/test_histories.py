@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from lytics_to_cordial.errors import UserError
 from sandbox import AudienceSpec, Sandbox
-from singer_process.errors import UserError
-from tap_lytics_audience import changes, scan
+from tap_lytics_audience.lytics import scan
+from tap_lytics_audience.members import changes
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, select
 

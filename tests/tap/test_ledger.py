@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import AudienceSpec
-from tap_lytics_audience import changes
+from tap_lytics_audience.members import changes
 from tests.tap.running import (
     AUDIENCE,
     STREAM,
@@ -284,7 +284,7 @@ def test_a_disk_that_is_full_is_one_sentence_and_nothing_of_the_part_is_sent(box
         with Path("/dev/full").open("wb", buffering=0) as file:
             file.write(path.read_bytes())
 
-    monkeypatch.setattr("tap_lytics_audience.ledger._put_local", full)
+    monkeypatch.setattr("tap_lytics_audience.members.ledger._put_local", full)
     result = run(box.tap_config())
     assert "cannot be written (No space left on device): make room" in result.error
     assert result.records == []

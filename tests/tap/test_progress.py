@@ -7,8 +7,8 @@ import json
 import re
 import threading
 
+from lytics_to_cordial import progress
 from sandbox import AudienceSpec
-from singer_process import progress
 from tests.tap.running import run, run_process
 
 

@@ -102,7 +102,7 @@ def test_an_audience_that_everybody_left_lets_everybody_go(box):
 
 @pytest.mark.parametrize("fault", ["splits_ignored", "splits_overlap"])
 def test_slices_that_are_not_kept_apart_are_no_harm(box, monkeypatch, fault):
-    monkeypatch.setattr("tap_lytics_audience.scan.PLAIN_SCAN_BELOW", 1)
+    monkeypatch.setattr("tap_lytics_audience.lytics.scan.PLAIN_SCAN_BELOW", 1)
     box.fault(fault)
     result = run(box.tap_config())
     assert result.error == ""
@@ -111,7 +111,7 @@ def test_slices_that_are_not_kept_apart_are_no_harm(box, monkeypatch, fault):
 
 @pytest.mark.parametrize("concurrency", [2, 3, 16, 64])
 def test_slices_are_read_side_by_side_and_as_many_by_each(box, monkeypatch, concurrency):
-    monkeypatch.setattr("tap_lytics_audience.scan.PLAIN_SCAN_BELOW", 1)
+    monkeypatch.setattr("tap_lytics_audience.lytics.scan.PLAIN_SCAN_BELOW", 1)
     result = run(box.tap_config(scan_concurrency=concurrency))
     assert result.error == ""
     assert len(result.records) == len(box.world.keys(AUDIENCE))

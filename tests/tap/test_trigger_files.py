@@ -22,9 +22,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from singer_process.errors import UserError
-from tap_lytics_audience import landed_files, trigger_messages
-from tap_lytics_audience.triggers import TriggerFiles
+from lytics_to_cordial.errors import UserError
+from tap_lytics_audience.triggers import files as landed_files
+from tap_lytics_audience.triggers import messages as trigger_messages
+from tap_lytics_audience.triggers.events import TriggerFiles
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)

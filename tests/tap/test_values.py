@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox import AudienceSpec
-from tap_lytics_audience.profiles import Profiles
+from tap_lytics_audience.lytics.profiles import Profiles
 from tests.tap.running import run
 
 LARGE = 123456789012345678901234567890

@@ -8,11 +8,11 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.batch import quoted
-from target_cordial.bulk import ChunkReader
-from target_cordial.cells import EMPTY, Attribute, RejectedError, cell_writer
-from target_cordial.columns import columns_of
-from target_cordial.mapping import contact_key, contact_keys
+from target_cordial.delivery.batch import quoted
+from target_cordial.intake.cells import EMPTY, Attribute, RejectedError, cell_writer
+from target_cordial.intake.chunks import ChunkReader
+from target_cordial.intake.columns import columns_of
+from target_cordial.intake.mapping import contact_key, contact_keys
 from target_cordial.target import TargetCordial
 from tests.target.running import (
     AUDIENCE_SCHEMA,

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from target_cordial.cells import Attribute
-from target_cordial.columns import columns_of
-from target_cordial.rows import RowWriter
+from target_cordial.intake.cells import Attribute
+from target_cordial.intake.columns import columns_of
+from target_cordial.intake.rows import RowWriter
 from target_cordial.settings import Settings
 from tests.target.running import AUDIENCE_SCHEMA, enter, record, run, schema, state
 

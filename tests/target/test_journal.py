@@ -9,8 +9,8 @@ import pytest
 import requests
 from gcp_storage_emulator.server import create_server
 
-from target_cordial.history import read_history
-from target_cordial.journal import Journal
+from target_cordial.history.journal import Journal
+from target_cordial.history.past_runs import read_history
 from tests.target.running import AUDIENCE_SCHEMA, enter, quick_config, run, state
 
 LINE = {"kind": "enter", "rows": 1, "seconds": 0.5, "list_name": "one"}

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from target_cordial import outbox as outbox_module
-from target_cordial.cordial import ContactList
-from target_cordial.held_exits import HeldExits
-from target_cordial.outbox import Outbox
+from target_cordial.cordial.api import ContactList
+from target_cordial.delivery import outbox as outbox_module
+from target_cordial.delivery.exits import HeldExits
+from target_cordial.delivery.outbox import Outbox
 
 if TYPE_CHECKING:
-    from target_cordial.order import ImportFile
+    from target_cordial.delivery.order import ImportFile
 
 CASES = 10_000
 PARTS = 4

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from target_cordial.plan import masked
+from target_cordial.delivery.plan import masked
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, quick_config, run, state
 
 ADA, BOB, CYD = "ada@example.com", "bob@example.com", "cyd@example.com"

@@ -9,7 +9,7 @@ import sys
 from tests.target import running
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, quick_config, run, started, state
 
-QUICK = "import singer_process.progress as p; p.INTERVAL_SECONDS = 0.05; from target_cordial.target import main; main()"
+QUICK = "import lytics_to_cordial.progress as p; p.INTERVAL_SECONDS = 0.05; from target_cordial.target import main; main()"
 ADA, BOB = "ada@example.com", "bob@example.com"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from target_cordial.history import history_of
-from target_cordial.report.page import report
+from target_cordial.history.past_runs import history_of
+from target_cordial.history.report.page import report
 from tests.target.journals import LISTS, runs, write_journal
 from tests.target.pages import Page
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, quick_config, run, state
@@ -347,7 +347,9 @@ def test_every_chart_has_a_title_a_description_and_its_numbers_in_a_table():
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_stand_out_from_what_is_behind_them(scheme):
-    style = resources.files("target_cordial.report").joinpath("report.css").read_text(encoding="utf-8")
+    style = (
+        resources.files("target_cordial.history.report").joinpath("report.css").read_text(encoding="utf-8")
+    )
     light, dark = (
         dict(re.findall(r"--(\w+): (#\w{6});", part))
         for part in style.split("@media (prefers-color-scheme: dark)")[:2]

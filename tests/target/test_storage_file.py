@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from target_cordial.settings import Settings
-from target_cordial.storage import Storage
-from target_cordial.storage_errors import StorageError
+from target_cordial.storage.errors import StorageError
+from target_cordial.storage.storage import Storage
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, run, started, state
 from tests.target.servers import web_server
 

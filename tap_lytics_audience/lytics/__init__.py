@@ -1,0 +1,1 @@
+"""Lytics: its API, the account's fields, profiles, scans and look-ups."""

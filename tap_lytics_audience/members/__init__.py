@@ -1,0 +1,1 @@
+"""Who is a member: one pass over an audience, held against the ledger."""

@@ -1,0 +1,1 @@
+"""Trigger messages: whom to look at."""

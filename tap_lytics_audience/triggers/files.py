@@ -1,0 +1,294 @@
+"""The folder in which trigger messages land: which files landed since a time, and their text."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import gzip
+import io
+import os
+import re
+import typing as t
+import zlib
+from dataclasses import dataclass
+
+import fsspec
+import msgspec
+from fsspec.implementations.local import LocalFileSystem
+
+from lytics_to_cordial.errors import UserError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+SMALL_FILE_BYTES = 8 * 1024 * 1024
+"""Files up to this size are fetched whole, many at once; larger ones are read as they come."""
+FETCH_BYTES = 32 * 1024 * 1024
+FETCH_FILES = 256
+BUFFER_BYTES = 128 * 1024
+HEAD_BYTES = 1024
+
+_TIME_NAMES = ("mtime", "LastModified", "last_modified")
+"""What filesystems call the modification time: most, s3, Azure."""
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+
+
+@dataclass(frozen=True, order=True)
+class LandedFile:
+    """A file that landed.
+
+    Attributes:
+        landed_at: When it was last modified, UTC.
+        path: Where, as the filesystem has it.
+        size: In bytes.
+    """
+
+    landed_at: dt.datetime
+    path: str
+    size: int
+
+
+class GoneError(Exception):
+    """A file is no longer there."""
+
+
+class BrokenError(Exception):
+    """A file's bytes are not what they should be."""
+
+
+class LandedFiles:
+    """The files under a folder and its sub-folders.
+
+    Empty files, and names that begin with `.` or `_` or end in `.part` or `.tmp`, are passed over: by custom they are not
+    finished, or not meant for readers.
+
+    Args:
+        url: The folder, `triggers_url`; a path or an fsspec URL.
+
+    Raises:
+        UserError: If nothing can open such a URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._files, folder = _open(url)
+        self._folder = folder.rstrip("/") or "/"
+
+    def since(self, time: dt.datetime) -> list[LandedFile]:
+        """The files that landed at a time or after it, oldest first.
+
+        Args:
+            time: That time, aware.
+
+        Raises:
+            UserError: If the folder is missing or cannot be listed.
+        """
+        try:
+            found = map(self._landed, self._listing())
+            return sorted(file for file in found if file is not None and file.landed_at >= time)
+        except FileNotFoundError as error:
+            msg = (
+                f"The triggers folder {self.shown(self._folder)} is missing: create it, correct triggers_url, or set change_detection to "
+                "scan."
+            )
+            raise UserError(msg) from error
+        except Exception as error:
+            raise self._unreadable(error, self._folder) from error
+
+    def texts(
+        self, files: Sequence[LandedFile]
+    ) -> Iterator[tuple[LandedFile, contextlib.AbstractContextManager[t.BinaryIO]]]:
+        """What files hold, unpacked.
+
+        Args:
+            files: The files.
+
+        Yields:
+            Each file, and its text, to be opened and read before the next. That raises `GoneError`, `BrokenError`, or
+            `UserError` if the storage does not give it.
+        """
+        for batch in _batches(files):
+            if batch[0].size > SMALL_FILE_BYTES:
+                yield batch[0], self._text(batch[0], None)
+                continue
+            # One call each would take a round trip a file. What a file has grown by meanwhile lands anew.
+            contents = self._files.cat_ranges(
+                [file.path for file in batch], [0] * len(batch), [file.size for file in batch]
+            )
+            for file, content in zip(batch, contents, strict=True):
+                yield file, self._text(file, content)
+
+    def shown(self, path: str) -> str:
+        """A path for messages, without what may be an address.
+
+        Args:
+            path: As the filesystem has it.
+
+        Returns:
+            The path or URL.
+        """
+        full = path if isinstance(self._files, LocalFileSystem) else str(self._files.unstrip_protocol(path))
+        return re.sub(r"[^/]*(?:@|%40)[^/]*", "(address)", full)
+
+    def _listing(self) -> Iterator[dict[str, t.Any]]:
+        if isinstance(self._files, LocalFileSystem):
+            # fsspec's find passes over folders that cannot be read, without a word.
+            for folder, _, names in os.walk(self._folder, onerror=self._check_folder):
+                for name in names:
+                    # A file may be deleted while the listing goes on, and so may a folder.
+                    with contextlib.suppress(FileNotFoundError):
+                        yield self._files.info(os.path.join(folder, name))  # noqa: PTH118 - fsspec takes text
+            return
+        # What landed a moment ago is not in a listing that fsspec remembers.
+        self._files.invalidate_cache()
+        found = self._files.find(self._folder, detail=True)
+        if not found:
+            self._check_present()
+        yield from found.values()
+
+    def _check_folder(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError) or error.filename == self._folder:
+            raise error
+
+    def _check_present(self) -> None:
+        """Tell an empty folder from a missing one; in an object store only the bucket can be told."""
+        place = self._folder if self._folder.startswith("/") else self._folder.partition("/")[0]
+        if not self._files.exists(place):
+            raise FileNotFoundError
+
+    def _landed(self, info: dict[str, t.Any]) -> LandedFile | None:
+        """A file of a listing; None if it is passed over."""
+        path = info["name"]
+        name = path.rpartition("/")[2]
+        if name.startswith((".", "_")) or name.endswith((".part", ".tmp")):
+            return None
+        if info["type"] != "file" or not info["size"]:
+            return None
+        modified = next((info[key] for key in _TIME_NAMES if info.get(key)), None)
+        return LandedFile(_utc(modified or self._files.modified(path)), path, info["size"])
+
+    @contextlib.contextmanager
+    def _text(self, file: LandedFile, content: bytes | Exception | None) -> Iterator[t.BinaryIO]:
+        """A file's text, of its content if that is fetched already."""
+        if isinstance(content, Exception):
+            raise self._unreadable(content, file.path) from content
+        with contextlib.ExitStack() as stack:
+            try:
+                raw: t.Any = io.BytesIO(content) if content is not None else self._stream(file)
+                text: t.Any = stack.enter_context(io.BufferedReader(raw, BUFFER_BYTES))
+                head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
+                # Some stores unpack what they serve, so a name that ends in .gz proves nothing.
+                if head.startswith(_GZIP) or (file.path.endswith(".gz") and not _begins_as_json(head)):
+                    text = stack.enter_context(gzip.GzipFile(fileobj=text))
+                    head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
+                if _CONTROL.search(head.partition(b"\n")[0]):
+                    raise BrokenError
+                if head.startswith(_BYTE_ORDER_MARK):
+                    text.read(len(_BYTE_ORDER_MARK))
+                yield text
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise BrokenError from error
+
+    def _stream(self, file: LandedFile) -> _Stream:
+        return _Stream(
+            lambda: self._files.open(file.path, "rb", block_size=SMALL_FILE_BYTES),
+            lambda error: self._unreadable(error, file.path),
+        )
+
+    def _unreadable(self, error: Exception, path: str) -> Exception:
+        """What to raise for an error of the storage."""
+        if isinstance(error, FileNotFoundError):
+            return GoneError()
+        place = self.shown(path)
+        if isinstance(error, NotADirectoryError):
+            return UserError(
+                f"{place} is not a folder: set triggers_url to the folder where trigger messages land."
+            )
+        if isinstance(error, PermissionError):
+            return UserError(
+                f"{place} may not be read: let the tap list and read all that is under triggers_url."
+            )
+        return UserError(
+            f"{place} cannot be read ({_reason(error)}): check triggers_url, its credentials and the network, then run again."
+        )
+
+
+class _Stream(io.RawIOBase):
+    """A file that is read as it comes, with errors as the folder tells them."""
+
+    def __init__(self, open_file: Callable[[], t.Any], told: Callable[[Exception], Exception]) -> None:
+        self._told = told
+        try:
+            self._file = open_file()
+        except Exception as error:
+            raise told(error) from error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int:
+        try:
+            content: bytes = self._file.read(len(buffer))
+        except Exception as error:
+            raise self._told(error) from error
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _open(url: str) -> tuple[t.Any, str]:
+    scheme = url.partition("://")[0]
+    try:
+        files, folder = fsspec.url_to_fs(url)
+    except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        cure = f"lytics-to-cordial[{extra}]" if extra else f"what fsspec reads {scheme}:// with"
+        msg = f"A {scheme}:// triggers_url needs more packages: install {cure}."
+        raise UserError(msg) from error
+    except ValueError as error:
+        msg = (
+            "The setting triggers_url must be a path, or a URL that fsspec knows, such as s3://bucket/folder."
+        )
+        raise UserError(msg) from error
+    except Exception as error:
+        msg = f"The triggers_url cannot be opened ({_reason(error)}): check it, its credentials and the network, then run again."
+        raise UserError(msg) from error
+    return files, str(folder)
+
+
+def _batches(files: Sequence[LandedFile]) -> Iterator[list[LandedFile]]:
+    """Small files in batches that fit in memory, large ones each alone."""
+    batch: list[LandedFile] = []
+    room = FETCH_BYTES
+    for file in files:
+        if batch and (len(batch) == FETCH_FILES or file.size > min(room, SMALL_FILE_BYTES)):
+            yield batch
+            batch, room = [], FETCH_BYTES
+        batch.append(file)
+        room -= file.size
+        if file.size > SMALL_FILE_BYTES:
+            yield batch
+            batch, room = [], FETCH_BYTES
+    if batch:
+        yield batch
+
+
+def _begins_as_json(head: bytes) -> bool:
+    return head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith((b"{", b"["))
+
+
+def _utc(modified: float | str | dt.datetime) -> dt.datetime:
+    if isinstance(modified, (int, float)):
+        return dt.datetime.fromtimestamp(modified, dt.timezone.utc)
+    time = msgspec.convert(modified, dt.datetime)
+    return time.replace(tzinfo=time.tzinfo or dt.timezone.utc).astimezone(dt.timezone.utc)
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__

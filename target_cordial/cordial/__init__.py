@@ -1,0 +1,1 @@
+"""Cordial: its API."""

@@ -1,0 +1,470 @@
+"""Cordial's API v2: the calls that the target makes, and what their answers mean."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import itertools
+import re
+import typing as t
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import metadata
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+
+from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
+from target_cordial.intake.cells import Attribute
+
+REQUEST_TIMEOUT_SECONDS = (10, 60)
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_CHARACTERS = 300
+BODY_TRIES = 3
+JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
+JOBS_PER_PAGE = 100
+MAX_JOB_PAGES = 200
+
+FINAL_STATUSES = ("Done", "Failed")
+UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
+
+_TOO_MANY_REQUESTS = 429
+_RETRIED_STATUSES = frozenset({_TOO_MANY_REQUESTS, 500, 502, 503, 504})
+_BACKOFF: dict[str, t.Any] = {
+    "total": 6,
+    # Nobody listens there: more likely a wrong api_url than a short outage.
+    "connect": 4,
+    "backoff_factor": 0.5,
+    "backoff_jitter": 0.5,
+    "backoff_max": MAX_RETRY_WAIT_SECONDS,
+    "raise_on_status": False,
+    "redirect": 0,
+}
+
+
+class _Retry(ToldRetry):
+    service = "Cordial"
+
+
+class _RetryRefused(_Retry):
+    """Repeats only what Cordial says it did not do."""
+
+    RETRY_AFTER_STATUS_CODES = frozenset({_TOO_MANY_REQUESTS})
+
+
+class CordialError(UserError):
+    """Cordial refused a call or could not be reached; the sentence says which and what to do."""
+
+
+class UnansweredError(CordialError):
+    """Cordial gave no usable answer: what was asked for may have been done or not."""
+
+
+class SourceUnreadableError(CordialError):
+    """Cordial could not read the import file: nothing was registered."""
+
+
+@dataclass(frozen=True)
+class ContactList:
+    """A list as Cordial has it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """An import job as Cordial tells it (Cordial Swagger v2: JobJ). Every counter may be missing."""
+
+    id: str
+    status: str
+    import_name: str | None = None
+    parent_id: str | None = None
+    total_items: int | None = None
+    completed_items: int | None = None
+    total_records: int | None = None
+    inserted: int | None = None
+    updated: int | None = None
+    rejected: int | None = None
+    errors: int | None = None
+    ignored: int | None = None
+    seconds: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen in this job."""
+        return self.status in FINAL_STATUSES
+
+    @property
+    def outcomes(self) -> int:
+        """How many rows came to an end, as far as Cordial says."""
+        counts = (self.inserted, self.updated, self.rejected, self.errors, self.ignored)
+        return sum(count for count in counts if count is not None)
+
+    @classmethod
+    def from_reply(cls, reply: dict[str, t.Any], job_id: str | None = None) -> Job:
+        """Read a job from Cordial's answer.
+
+        Args:
+            reply: One job. Which field holds its id is not documented for listed jobs.
+            job_id: The id that was asked for, if any.
+
+        Returns:
+            The job.
+        """
+        metadata_ = _mapping(reply.get("metadata"))
+        result = _mapping(reply.get("result"))
+        return cls(
+            id=job_id or next((found for name in JOB_ID_FIELDS if (found := _id(reply.get(name)))), ""),
+            status=str(reply.get("status", "")),
+            import_name=metadata_.get("importName"),
+            parent_id=metadata_.get("parentJobId"),
+            total_items=_count(reply.get("totalItems")),
+            completed_items=_count(reply.get("completedItems")),
+            total_records=_count(result.get("totalRecords")),
+            inserted=_count(result.get("inserted")),
+            updated=_count(result.get("updated")),
+            rejected=_count(result.get("rejected")),
+            errors=_count(result.get("error")),
+            ignored=_count(result.get("ignored")),
+            seconds=_seconds(_mapping(reply.get("times"))),
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast Cordial was with earlier imports.
+
+    Attributes:
+        imports: How many those were.
+        rows_per_second: The mean over their rows.
+    """
+
+    imports: int
+    rows_per_second: float
+
+
+class Cordial:
+    """A Cordial account behind its API key.
+
+    Reads are retried on timeouts, cut connections, 429 and 5xx, with backoff and jitter and honouring
+    `Retry-After`. Writes are tried once more only where Cordial says that it did not act (429).
+
+    Attributes:
+        metrics: Durations of the calls.
+
+    Args:
+        api_url: Base URL with its version, such as https://api.cordial.io/v2.
+        api_key: The key; sent as the user name of HTTP Basic (Cordial Swagger v2: basicAuth).
+    """
+
+    def __init__(self, api_url: str, api_key: str) -> None:
+        self._url = api_url.rstrip("/")
+        self._reads = _session(
+            api_key, _Retry(allowed_methods={"GET"}, **_BACKOFF, status_forcelist=_RETRIED_STATUSES)
+        )
+        # A connection that was never made carried nothing, so that is safe to repeat; an answer that was lost is not.
+        self._writes = _session(
+            api_key,
+            _RetryRefused(
+                allowed_methods=None, **_BACKOFF, read=0, other=0, status_forcelist={_TOO_MANY_REQUESTS}
+            ),
+        )
+        # Writes are rare: an idle connection that Cordial gave up meanwhile would leave the outcome of one unknown.
+        self._writes.headers["Connection"] = "close"
+        # Without the base URL's own path.
+        at = len(urlsplit(self._url).path)
+        self.metrics = CallMetrics(lambda path: _endpoint(path[at:]))
+        self.metrics.watch(self._reads)
+        self.metrics.watch(self._writes)
+
+    def attributes(self) -> dict[str, Attribute]:
+        """All contact attributes by key, in whichever of three shapes Cordial answers."""
+        reply = self._get("/accountcontactattributes", absent=None)
+        if reply is None:
+            # An account without attributes answers with an empty list.
+            _raise_for_status(HTTPStatus.NOT_FOUND, b"", "/accountcontactattributes")
+        if isinstance(reply, dict):
+            reply = [{"key": key, **_mapping(value)} for key, value in reply.items()]
+        return {item["key"]: Attribute.from_reply(item) for item in _items(reply) if item.get("key")}
+
+    def find_list(self, name: str) -> ContactList | None:
+        """The list of exactly this name, or None."""
+        for item in _items(self._get("/accountlists", {"name": name}, absent=[])):
+            if item.get("name") == name and _count(item.get("id")) is not None:
+                return ContactList(int(item["id"]), name)
+        return None
+
+    def list_by_id(self, list_id: int) -> ContactList | None:
+        """The list of this id, or None."""
+        reply = _mapping(self._get(f"/accountlists/{list_id}/count", absent={}))
+        return ContactList(list_id, str(reply["name"])) if reply.get("name") else None
+
+    def list_size(self, list_id: int) -> int:
+        """How many contacts are on a list now.
+
+        Raises:
+            CordialError: If Cordial does not say.
+        """
+        size = _count(_mapping(self._get(f"/accountlists/{list_id}/count", absent={})).get("count"))
+        if size is None:
+            msg = f"Cordial does not say how many contacts are on list {list_id}: check that it still exists."
+            raise CordialError(msg)
+        return size
+
+    def create_list(self, name: str) -> ContactList | None:
+        """Create a list.
+
+        Args:
+            name: The name, already in Cordial's alphabet.
+
+        Returns:
+            The list, or None if the name is taken (by a list made meanwhile, or by an attribute).
+
+        Raises:
+            CordialError: If Cordial refuses the name.
+        """
+        status, body = self._post("/accountlists", {"name": name, "enhanced": True})
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            message = _message(body)
+            if "unique" in message.lower():
+                return None
+            msg = (
+                f"Cordial does not take {name!r} as the name of a list ({message}): set list_name to another."
+            )
+            raise CordialError(msg)
+        _raise_for_status(status, body, "/accountlists")
+        list_id = _count(_mapping(_decoded(body)).get("id"))
+        return ContactList(list_id, name) if list_id is not None else self.find_list(name)
+
+    def start_import(self, body: dict[str, t.Any]) -> str:
+        """Register an import file.
+
+        Args:
+            body: The import (Cordial Swagger v2: ContactImportJob).
+
+        Returns:
+            The job's id.
+
+        Raises:
+            SourceUnreadableError: If Cordial could not read the file; nothing was registered.
+            UnansweredError: If nobody knows whether it was registered.
+            CordialError: If Cordial refused it; nothing was registered.
+        """
+        status, reply = self._post("/contactimports", body)
+        _raise_for_status(status, reply, "/contactimports")
+        job_id = _mapping(_decoded(reply)).get("jobId")
+        if isinstance(job_id, str) and job_id:
+            return job_id
+        if isinstance(job_id, dict):
+            msg = (
+                f"Cordial cannot read the import file ({_message(msgspec.json.encode(job_id))}): check storage_url, "
+                "import_source, import_username and import_password as seen from Cordial's side."
+            )
+            raise SourceUnreadableError(msg)
+        msg = "Cordial answered an import call without a job id: look at the jobs in Cordial, then run again."
+        raise UnansweredError(msg)
+
+    def job(self, job_id: str) -> Job | None:
+        """One job, or None if Cordial does not know it (yet)."""
+        reply = self._get(f"/jobs/{job_id}", absent=None)
+        return None if reply is None else Job.from_reply(_mapping(reply), job_id)
+
+    def import_jobs(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
+        """All import jobs of one status.
+
+        Args:
+            status: One of Cordial's statuses.
+            since: Leave out those that started earlier.
+
+        Yields:
+            The jobs, child jobs too.
+
+        Raises:
+            CordialError: If the list has no end.
+        """
+        query = {"jobName": "ImportContacts", "status": status, "per_page": str(JOBS_PER_PAGE)}
+        if since is not None:
+            query["times[start][gte]"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        for page in range(1, MAX_JOB_PAGES + 1):
+            jobs = _items(self._get("/jobs", {**query, "page": str(page)}, absent=[]))
+            yield from map(Job.from_reply, jobs)
+            if len(jobs) < JOBS_PER_PAGE:
+                return
+        msg = f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
+        raise CordialError(msg)
+
+    def pace(self) -> Pace | None:
+        """How fast Cordial was with imports that it lists as done; None if nobody can tell."""
+        jobs = itertools.islice(self.import_jobs("Done"), JOBS_PER_PAGE)
+        timed = [(job.total_records, job.seconds) for job in jobs if job.total_records and job.seconds]
+        seconds = sum(taken for _, taken in timed if taken)
+        return Pace(len(timed), sum(rows for rows, _ in timed if rows) / seconds) if seconds else None
+
+    def _get(self, path: str, query: dict[str, str] | None = None, *, absent: t.Any) -> t.Any:
+        for tries_left in range(BODY_TRIES - 1, -1, -1):
+            try:
+                reply = self._reads.get(
+                    self._url + path,
+                    params=query,
+                    timeout=REQUEST_TIMEOUT_SECONDS,
+                    stream=True,
+                    allow_redirects=False,
+                )
+                body = _bounded(reply)
+                break
+            except requests.exceptions.ChunkedEncodingError as error:
+                # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
+                if not tries_left:
+                    raise UnansweredError(_unreachable(self._url, error)) from error
+                tell_retry(
+                    "An answer of Cordial broke off", f"GET {path}", wait=0, tries=BODY_TRIES - tries_left + 1
+                )
+            except requests.RequestException as error:
+                raise UnansweredError(_unreachable(self._url, error)) from error
+        if reply.status_code == HTTPStatus.NOT_FOUND and _is_json(body):
+            return absent
+        if reply.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            msg = f"Cordial still answers {_endpoint(path)} with 429 (too many requests): run again later."
+            raise UnansweredError(msg)
+        _raise_for_status(reply.status_code, body, path)
+        found = _decoded(body)
+        # An attribute may be called `error`, but is an object.
+        if isinstance(found, dict) and found.get("error") and not isinstance(found["error"], dict):
+            msg = f"Cordial answered {_endpoint(path)} with an error: {_message(body)}."
+            raise CordialError(msg)
+        return found
+
+    def _post(self, path: str, body: dict[str, t.Any]) -> tuple[int, bytes]:
+        try:
+            reply = self._writes.post(
+                self._url + path,
+                data=msgspec.json.encode(body),
+                headers={"Content-Type": "application/json"},
+                timeout=REQUEST_TIMEOUT_SECONDS,
+                stream=True,
+                allow_redirects=False,
+            )
+            return reply.status_code, _bounded(reply)
+        except requests.RequestException as error:
+            raise UnansweredError(_unreachable(self._url, error)) from error
+
+
+def _session(api_key: str, retry: ToldRetry) -> requests.Session:
+    session = requests.Session()
+    session.auth = HTTPBasicAuth(api_key.encode(), b"")
+    session.headers["User-Agent"] = f"target-cordial/{metadata.version('lytics-to-cordial')}"
+    session.mount("https://", HTTPAdapter(max_retries=retry, pool_maxsize=40))
+    session.mount("http://", HTTPAdapter(max_retries=retry, pool_maxsize=40))
+    return session
+
+
+def _bounded(reply: requests.Response) -> bytes:
+    body = bytearray()
+    with reply:
+        for chunk in reply.iter_content(64 * 1024):
+            body += chunk
+            if len(body) > MAX_REPLY_BYTES:
+                msg = f"Cordial's answer is larger than {MAX_REPLY_BYTES >> 20} MB: check that api_url is Cordial's API."
+                raise CordialError(msg)
+    return bytes(body)
+
+
+def _decoded(body: bytes) -> t.Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        msg = "Cordial's answer is not JSON: check that api_url is Cordial's API, with its version."
+        raise UnansweredError(msg) from error
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether it is Cordial's API that answers, and not a web server that knows nothing of it."""
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _items(reply: t.Any) -> list[dict[str, t.Any]]:
+    if not isinstance(reply, list):
+        msg = "Cordial's answer is not a list: check that api_url is Cordial's API, with its version."
+        raise CordialError(msg)
+    return [item for item in reply if isinstance(item, dict)]
+
+
+def _endpoint(path: str) -> str:
+    return "/" + path.split("/")[1]
+
+
+def _raise_for_status(status: int, body: bytes, path: str) -> None:
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    endpoint = _endpoint(path)
+    if status == HTTPStatus.UNAUTHORIZED:
+        msg = "Cordial refuses the API key (401): check api_key, and that this machine's address is on its allow-list."
+    elif status == HTTPStatus.FORBIDDEN:
+        msg = f"The API key may not use {endpoint} (403): tick it on the key in Cordial."
+    elif status == HTTPStatus.NOT_FOUND:
+        msg = f"Cordial does not know {endpoint} (404): check api_url, with its version, such as https://api.cordial.io/v2."
+    else:
+        msg = f"Cordial answered {endpoint} with {status}: {_message(body)}."
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise UnansweredError(msg)
+    raise CordialError(msg)
+
+
+def _message(body: bytes) -> str:
+    """Cordial's own words, in whichever of its shapes, cut short and without addresses."""
+    with contextlib.suppress(msgspec.DecodeError):
+        reply = msgspec.json.decode(body)
+        found = (
+            reply.get("message") or reply.get("messages") or reply.get("error")
+            if isinstance(reply, dict)
+            else None
+        )
+        if isinstance(found, dict):
+            found = found.get("validationErrors", found)
+            found = "; ".join(
+                " ".join(map(str, v)) if isinstance(v, list) else str(v) for v in _mapping(found).values()
+            )
+        if isinstance(found, str) and found:
+            return re.sub(r"\S+@\S+", "(address)", found)[:MAX_MESSAGE_CHARACTERS].rstrip(". ")
+    return "no message"
+
+
+def _unreachable(url: str, error: requests.RequestException) -> str:
+    kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
+    return f"Cordial {kind} at {urlsplit(url).netloc} ({type(error).__name__}): check api_url and the network, then run again."
+
+
+def _mapping(value: t.Any) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _id(value: t.Any) -> str:
+    """A job's id, which MongoDB itself writes as an object."""
+    found = value.get("$oid") if isinstance(value, dict) else value
+    return found if isinstance(found, str) else ""
+
+
+def _seconds(times: dict[str, t.Any]) -> float | None:
+    """How long a job took. Cordial tells whole seconds, so that a quick one took none."""
+    try:
+        start, end = (msgspec.convert(times.get(name), dt.datetime) for name in ("start", "end"))
+        return max(1.0, (end - start).total_seconds())
+    except (msgspec.ValidationError, TypeError):
+        # Not told, or one with its time zone and one without.
+        return None
+
+
+def _count(value: t.Any) -> int | None:
+    """A counter, which some accounts give as text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isdigit() else None

@@ -1,0 +1,128 @@
+"""What an earlier run of the pipeline left when it was killed: import files, and imports that are still under way."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import typing as t
+
+from target_cordial.delivery.imports import LOOKUPS, ImportFailedError
+from target_cordial.storage.storage import PART_SUFFIX
+
+if t.TYPE_CHECKING:
+    from target_cordial.cordial.api import Cordial, Job
+    from target_cordial.delivery.imports import Importer
+
+RUN_TIME_FORMAT = "%Y%m%d%H%M%S"
+"""A run's name begins with the time at which it started, in UTC."""
+_RUN_TIME_CHARACTERS = 14
+ASIDE_SUFFIX = ".left"
+_CLOCK_SKEW = dt.timedelta(hours=1)
+
+logger = logging.getLogger("target-cordial")
+
+
+def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
+    """Delete the import files that an earlier run left, and wait for imports of it that are still under way.
+
+    A file goes when its import is done. So one that is left may be of an import that is not listed yet, or has
+    children that are not, and is looked for as long as it takes a job to be listed. Until then the file stays under
+    another name: should this run be killed too, the next one looks as long. Only a file whose upload was broken off
+    goes at once, as no import is registered before its file is whole.
+
+    Args:
+        importer: This run's importer.
+        pipeline: The tag with which all names of the pipeline begin.
+
+    Raises:
+        UserError: If an earlier import does not come to an end.
+    """
+    prefix = f"{pipeline}-"
+    left = []
+    for name in importer.storage.names():
+        if name.startswith(prefix) and name.endswith(PART_SUFFIX):
+            importer.storage.delete(name)
+        elif name.startswith(prefix):
+            left.append(_put_aside(name, importer))
+    _wait_for_imports(left, prefix, importer)
+    for name in left:
+        importer.storage.delete(name)
+
+
+def _put_aside(name: str, importer: Importer) -> str:
+    """Give a file another name, so that a call that is still on its way finds nothing to import."""
+    aside = name.removesuffix(ASIDE_SUFFIX) + ASIDE_SUFFIX
+    if aside != name:
+        importer.storage.rename(name, aside)
+    return aside
+
+
+def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
+    started = {name.split(".")[0]: time_of_run(name.removeprefix(prefix)) for name in left}
+    untold = {name for name, time in started.items() if time is not None}
+    since = min(
+        (time - _CLOCK_SKEW for time in started.values() if time is not None), default=importer.run_started_at
+    )
+    looks_left = LOOKUPS if untold else 1
+    is_settled = not untold
+    while looks_left:
+        looks_left -= 1
+        listed = importer.listed_jobs(since)
+        untold -= {str(job.import_name) for job in listed if _is_told(job)}
+        unfinished = [
+            (job, name)
+            for job in listed
+            if not job.is_final and (name := _import_name(job, importer.cordial)).startswith(prefix)
+        ]
+        for job, name in unfinished:
+            _wait_for(job.id, name, importer)
+        is_quiet = not unfinished and not untold
+        if is_quiet and is_settled:
+            return
+        if is_quiet or unfinished:
+            # What ended just now, or while it was listed, may have left children.
+            looks_left = max(looks_left, LOOKUPS if untold else 1)
+        is_settled = is_quiet
+        if looks_left and not is_settled:
+            importer.pause()
+
+
+def _is_told(job: Job) -> bool:
+    """Whether an import is known to be over, also where its children are not listed yet."""
+    is_counted = bool(job.total_records) and job.outcomes >= (job.total_records or 0)
+    return job.parent_id is None and (job.status == "Failed" or is_counted)
+
+
+def _wait_for(job_id: str, name: str, importer: Importer) -> None:
+    logger.info("Waiting for import %s of an earlier run (job %s).", name, job_id)
+    try:
+        importer.wait_for(job_id, name)
+    except ImportFailedError as error:
+        msg = (
+            f"Import {name} of an earlier run (job {job_id}) does not come to an end, and new imports could "
+            "be overtaken by it: ask Cordial's support to end the job, or set storage_url to a new folder once it is harmless."
+        )
+        raise ImportFailedError(msg) from error
+
+
+def _import_name(job: Job, cordial: Cordial) -> str:
+    """A job's import name; a child that has none goes by its parent's."""
+    if not job.import_name and job.parent_id:
+        parent = cordial.job(job.parent_id)
+        return str(parent and parent.import_name)
+    return str(job.import_name)
+
+
+def time_of_run(name: str) -> dt.datetime | None:
+    """When a run started, by its name.
+
+    Args:
+        name: The run's name, or that of a file of it.
+
+    Returns:
+        The time by the run's own clock; None if it is no run's name.
+    """
+    with contextlib.suppress(ValueError):
+        return dt.datetime.strptime(f"{name[:_RUN_TIME_CHARACTERS]}+0000", f"{RUN_TIME_FORMAT}%z")
+    return None

@@ -1,0 +1,1 @@
+"""From lines of the input to rows for Cordial."""

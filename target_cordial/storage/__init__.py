@@ -1,0 +1,1 @@
+"""Where import files lie until Cordial fetches them."""

@@ -1,0 +1,154 @@
+"""SFTP: the login, the server's host key, and renaming; needs the extra `sftp`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import typing as t
+from pathlib import Path
+
+import asyncssh
+from sshfs import SSHFileSystem
+
+from target_cordial.storage.errors import StorageError
+
+if t.TYPE_CHECKING:
+    from target_cordial.settings import Settings
+    from target_cordial.storage.filesystems import Location
+
+CONNECT_TIMEOUT_SECONDS = 30
+KEEPALIVE_SECONDS = 15
+KNOWN_HOSTS = Path("~/.ssh/known_hosts")
+
+_PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk)-\S+\s+[A-Za-z0-9+/=]+")
+
+KnownHosts: t.TypeAlias = "tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]"
+"""Trusted host keys, trusted keys of authorities, revoked keys."""
+
+
+class SFTPFileSystem(SSHFileSystem):  # type: ignore[misc]
+    """An SFTP server's files."""
+
+    async def _mv(self, path1: str, path2: str, **_: t.Any) -> None:
+        async with self._pool.get() as channel:
+            try:
+                await channel.posix_rename(path1, path2)
+            except asyncssh.SFTPOpUnsupported:
+                # SFTP's plain rename refuses to replace a file, which a second try may have to.
+                with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+                    await channel.remove(path2)
+                await channel.rename(path1, path2)
+
+
+def open_sftp(
+    location: Location, settings: Settings, options: dict[str, t.Any], *, is_storage: bool
+) -> SFTPFileSystem:
+    """Connect to an SFTP server.
+
+    Args:
+        location: The folder.
+        settings: For the login and the host key.
+        options: More options for the connection.
+        is_storage: Whether the storage's login and host key are for this server.
+
+    Returns:
+        The file system.
+
+    Raises:
+        StorageError: If a setting cannot work, or the server is not who it should be.
+    """
+    login: dict[str, t.Any] = {"username": location.username, "client_keys": None}
+    if is_storage:
+        login["username"] = settings.storage_username or location.username
+        if settings.storage_password:
+            login["password"] = settings.storage_password
+        if settings.storage_private_key:
+            login["client_keys"] = [_private_key(settings.storage_private_key)]
+    pinned = settings.storage_host_key if is_storage else None
+    known_hosts = _pinned(pinned) if pinned else _known(location)
+    connection = {
+        "host": location.host,
+        "port": location.port,
+        "known_hosts": known_hosts,
+        # Nothing but the settings decides: an agent or a configuration of this machine's user would not be there elsewhere.
+        "agent_path": None,
+        "config": None,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "login_timeout": CONNECT_TIMEOUT_SECONDS,
+        "keepalive_interval": KEEPALIVE_SECONDS,
+    }
+    try:
+        return SFTPFileSystem(skip_instance_cache=True, **(connection | login | options))
+    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
+        # Only the kinds of the known keys are asked for: a server that has none of them does not get as far as showing one.
+        if isinstance(error, asyncssh.KeyExchangeFailed) and not known_hosts[0]:
+            raise
+        raise StorageError(_host_key_sentence(location, pinned, is_known=bool(known_hosts[0]))) from error
+
+
+def _pinned(text: str) -> KnownHosts:
+    """The keys of one or more lines, with or without host names before and a comment behind."""
+    keys = []
+    for line in text.replace("\\n", "\n").splitlines():
+        found = _PUBLIC_KEY.search(line)
+        with contextlib.suppress(ValueError, asyncssh.Error):
+            if found is not None:
+                keys.append(asyncssh.import_public_key(found[0]))
+    if not keys:
+        msg = "The setting storage_host_key is not a public key: it should look like `ssh-ed25519 AAAA...`."
+        raise StorageError(msg)
+    return keys, [], []
+
+
+def _known(location: Location) -> KnownHosts:
+    path = KNOWN_HOSTS.expanduser()
+    if not path.exists():
+        return [], [], []
+    try:
+        port = None if location.port == asyncssh.DEFAULT_PORT else location.port
+        found = asyncssh.match_known_hosts(str(path), location.host, "", port)
+    except (OSError, ValueError) as error:
+        msg = f"The file {KNOWN_HOSTS} cannot be read ({type(error).__name__}): correct it, or set storage_host_key."
+        raise StorageError(msg) from error
+    return list(found[0]), list(found[1]), list(found[2])
+
+
+def _private_key(given: str) -> asyncssh.SSHKey:
+    try:
+        text = given if "PRIVATE KEY" in given else Path(given).expanduser().read_text(encoding="utf-8")
+        return asyncssh.import_private_key(text.replace("\\n", "\n"))
+    except (OSError, ValueError, asyncssh.Error) as error:
+        msg = "The setting storage_private_key is neither a private key in PEM nor a path to one that needs no passphrase."
+        raise StorageError(msg) from error
+
+
+def _host_key_sentence(location: Location, pinned: str | None, *, is_known: bool) -> str:
+    shown = _shown_key(location)
+    if pinned:
+        return (
+            f"The host key of the sftp server at {location.host} is not storage_host_key: somebody may be in between; if the server was "
+            f"renewed, ask its owner for the new key (it shows {shown}) and set storage_host_key."
+        )
+    if is_known:
+        return (
+            f"The host key of the sftp server at {location.host} is not the one in {KNOWN_HOSTS}: somebody may be in between; if the "
+            f"server was renewed, ask its owner for the new key (it shows {shown}) and correct that file or set storage_host_key."
+        )
+    return (
+        f"The host key of the sftp server at {location.host} is not known: compare it with what the server's owner says, then set "
+        f"storage_host_key to: {shown}"
+    )
+
+
+def _shown_key(location: Location) -> str:
+    """The key that the server shows to anybody, as `storage_host_key` wants it."""
+    key = None
+    with contextlib.suppress(OSError, asyncssh.Error, TimeoutError, asyncio.TimeoutError):
+        key = asyncio.run(
+            asyncio.wait_for(
+                asyncssh.get_server_host_key(location.host, location.port or (), config=None),
+                CONNECT_TIMEOUT_SECONDS,
+            )
+        )
+    return "none" if key is None else " ".join(key.export_public_key().decode().split()[:2])
