@@ -33,7 +33,8 @@ if t.TYPE_CHECKING:
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_lytics_audience.lytics.api import Audience, Field
+    from tap_lytics_audience.lytics.api import Audience
+    from tap_lytics_audience.lytics.schema import Field
     from tap_lytics_audience.members.audience import Delivery
     from tap_lytics_audience.tap import TapLyticsAudience
 

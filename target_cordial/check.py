@@ -13,8 +13,7 @@ from target_cordial.intake.mapping import Mapping
 
 if t.TYPE_CHECKING:
     from lytics_to_cordial.checklist import Checklist
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.intake.cells import Attribute
+    from target_cordial.cordial.api import Attribute, Cordial
     from target_cordial.settings import Settings
     from target_cordial.storage.storage import Storage
 

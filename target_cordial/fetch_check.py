@@ -10,7 +10,7 @@ import typing as t
 from array import array
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.delivery.batch import write_csv
+from target_cordial.delivery.importfile import write_csv
 from target_cordial.delivery.imports import Importer, ImportFailedError
 from target_cordial.delivery.order import ImportFile
 

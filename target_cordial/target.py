@@ -36,7 +36,7 @@ from target_cordial.catalog import selected_streams
 from target_cordial.check import check
 from target_cordial.cordial.api import Cordial
 from target_cordial.delivery.delivery import Delivery
-from target_cordial.delivery.earlier_runs import RUN_TIME_FORMAT, clear_earlier_runs
+from target_cordial.delivery.earlier_runs import clear_earlier_runs
 from target_cordial.delivery.exits import HeldExits
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.outbox import Outbox
@@ -52,6 +52,7 @@ from target_cordial.intake.mapping import DELETED_FIELD
 from target_cordial.intake.reader import InputError, MessageReader
 from target_cordial.intake.rows import RowWriter
 from target_cordial.run import Run
+from target_cordial.run_name import RUN_TIME_FORMAT
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
 from target_cordial.storage.storage import Storage

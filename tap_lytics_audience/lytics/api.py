@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
+from tap_lytics_audience.lytics.schema import Field
 
 if t.TYPE_CHECKING:
     from tap_lytics_audience.lytics.profiles import Page, Profiles
@@ -77,15 +78,6 @@ class Audience:
     size: int | None = None
     created: str | None = None
     updated: str | None = None
-
-
-@dataclass(frozen=True)
-class Field:
-    """A profile field of the account's schema."""
-
-    name: str
-    type: str
-    description: str = ""
 
 
 class Lytics:

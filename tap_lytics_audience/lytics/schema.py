@@ -6,11 +6,9 @@ import decimal
 import math
 import re
 import typing as t
+from dataclasses import dataclass
 
 import msgspec
-
-if t.TYPE_CHECKING:
-    from tap_lytics_audience.lytics.api import Field
 
 Json: t.TypeAlias = t.Any
 Converter: t.TypeAlias = "t.Callable[[Json], Json]"
@@ -25,6 +23,15 @@ _MAX_FLOAT_DIGITS = 15
 _MAX_NUMBER_CHARACTERS = 100
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclass(frozen=True)
+class Field:
+    """A profile field of the account's schema."""
+
+    name: str
+    type: str
+    description: str = ""
 
 
 class MisfitError(ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import decimal
 import itertools
 import re
 import typing as t
@@ -19,7 +20,6 @@ from requests.auth import HTTPBasicAuth
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
-from target_cordial.intake.cells import Attribute
 
 REQUEST_TIMEOUT_SECONDS = (10, 60)
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -32,6 +32,9 @@ MAX_JOB_PAGES = 200
 FINAL_STATUSES = ("Done", "Failed")
 UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
 
+MAX_ARRAY_ITEMS = 25
+"""Where an attribute says nothing else (Cordial Swagger v2: contact attribute)."""
+_LIMIT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _TOO_MANY_REQUESTS = 429
 _RETRIED_STATUSES = frozenset({_TOO_MANY_REQUESTS, 500, 502, 503, 504})
 _BACKOFF: dict[str, t.Any] = {
@@ -69,11 +72,67 @@ class SourceUnreadableError(CordialError):
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """A contact attribute of the account (Cordial Swagger v2: contact attribute).
+
+    Attributes:
+        key: Its key; case counts.
+        type: string, number, date, geo or array.
+        required: Whether each contact must have it.
+        min: Least length of a string, or least number.
+        max: Greatest length of a string, or greatest number.
+        max_items: Most items of an array.
+    """
+
+    key: str
+    type: str
+    required: bool = False
+    min: decimal.Decimal | None = None
+    max: decimal.Decimal | None = None
+    max_items: int = MAX_ARRAY_ITEMS
+
+    @classmethod
+    def from_reply(cls, reply: dict[str, t.Any]) -> Attribute:
+        """Read an attribute from Cordial's answer.
+
+        Args:
+            reply: One attribute.
+
+        Returns:
+            The attribute.
+        """
+        validators = _mapping(reply.get("validators"))
+        options = _mapping(reply.get("options"))
+        max_items = _limit(options.get("maxitems"))
+        return cls(
+            key=str(reply["key"]),
+            type=str(reply.get("type", "string")).lower(),
+            required=validators.get("required") in (True, 1, "1", "true"),
+            min=_limit(validators.get("min")),
+            max=_limit(validators.get("max")),
+            max_items=MAX_ARRAY_ITEMS if max_items is None else int(max_items),
+        )
+
+
+@dataclass(frozen=True)
 class ContactList:
     """A list as Cordial has it."""
 
     id: int
     name: str
+
+
+@dataclass
+class Sizes:
+    """How many contacts are on a list; None where nobody asked, or Cordial does not say.
+
+    Attributes:
+        size_before: When the run first met it.
+        size_after: When the run was done with it.
+    """
+
+    size_before: int | None = None
+    size_after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -445,6 +504,13 @@ def _unreachable(url: str, error: requests.RequestException) -> str:
 
 def _mapping(value: t.Any) -> dict[str, t.Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _limit(value: object) -> decimal.Decimal | None:
+    """A limit, which some accounts give as text; blank for none."""
+    if isinstance(value, bool) or value is None or not _LIMIT.fullmatch(str(value).strip()):
+        return None
+    return decimal.Decimal(str(value).strip())
 
 
 def _id(value: t.Any) -> str:

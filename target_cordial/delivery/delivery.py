@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import typing as t
-from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 
 import msgspec
@@ -18,19 +17,21 @@ from singer_sdk.metrics import Status
 
 from lytics_to_cordial.errors import UserError, described
 from lytics_to_cordial.progress import duration
-from target_cordial.delivery.batch import quoted, write_csv
+from target_cordial.cordial.api import Sizes
+from target_cordial.delivery.importfile import quoted, write_csv
 from target_cordial.delivery.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
 from target_cordial.history.journal import NO_LIST, timestamp
 from target_cordial.history.metrics import log_import, log_records
 from target_cordial.history.summary import list_lines, run_line
-from target_cordial.intake.lists import Sizes
+from target_cordial.history.totals import Totals
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
     from lytics_to_cordial.signals import StopSignal
     from target_cordial.cordial.api import ContactList
-    from target_cordial.delivery.batch import Batch, Cells
+    from target_cordial.delivery.batch import Batch
+    from target_cordial.delivery.importfile import Cells
     from target_cordial.delivery.imports import Importer
     from target_cordial.delivery.order import ImportFile
     from target_cordial.delivery.outbox import Outbox
@@ -45,46 +46,6 @@ HOPELESS_REJECTS = 10_000
 """With so many rejects, too many for what was read so far, the end of the input is not waited for."""
 
 logger = logging.getLogger("target-cordial")
-
-
-@dataclass
-class Totals:
-    """What a run did.
-
-    Attributes:
-        arrived: Records to send, by list name and kind: `enters`, `updates` or `exits`.
-        ignored_exits: Exits passed over because of `list_action`.
-        rows: Rows imported.
-        imports: Imports done.
-        rejected: Rows that Cordial rejected.
-        by_list: Rows imported, as `enters` and `exits`, by list name.
-        imports_of: Imports done, by list name.
-        rejected_of: Rows that Cordial rejected, by list name.
-        reject_reasons: Records rejected here, by reason.
-    """
-
-    arrived: Counter[tuple[str, str]] = field(default_factory=Counter)
-    ignored_exits: int = 0
-    rows: int = 0
-    imports: int = 0
-    rejected: int = 0
-    by_list: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    imports_of: Counter[str] = field(default_factory=Counter)
-    rejected_of: Counter[str] = field(default_factory=Counter)
-    reject_reasons: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def lists(self) -> list[str]:
-        """The names of all lists that records came for."""
-        return sorted({name for name, _ in self.arrived})
-
-    def rows_of(self, name: str) -> int:
-        """How many rows were imported for a list.
-
-        Args:
-            name: The list.
-        """
-        return sum(self.by_list[name].values())
 
 
 @dataclass

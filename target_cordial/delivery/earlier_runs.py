@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
 import typing as t
 
 from target_cordial.delivery.imports import LOOKUPS, ImportFailedError
+from target_cordial.run_name import time_of_run
 from target_cordial.storage.storage import PART_SUFFIX
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.api import Cordial, Job
     from target_cordial.delivery.imports import Importer
 
-RUN_TIME_FORMAT = "%Y%m%d%H%M%S"
-"""A run's name begins with the time at which it started, in UTC."""
-_RUN_TIME_CHARACTERS = 14
 ASIDE_SUFFIX = ".left"
 _CLOCK_SKEW = dt.timedelta(hours=1)
 
@@ -112,17 +109,3 @@ def _import_name(job: Job, cordial: Cordial) -> str:
         parent = cordial.job(job.parent_id)
         return str(parent and parent.import_name)
     return str(job.import_name)
-
-
-def time_of_run(name: str) -> dt.datetime | None:
-    """When a run started, by its name.
-
-    Args:
-        name: The run's name, or that of a file of it.
-
-    Returns:
-        The time by the run's own clock; None if it is no run's name.
-    """
-    with contextlib.suppress(ValueError):
-        return dt.datetime.strptime(f"{name[:_RUN_TIME_CHARACTERS]}+0000", f"{RUN_TIME_FORMAT}%z")
-    return None

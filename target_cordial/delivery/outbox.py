@@ -10,7 +10,7 @@ import typing as t
 from array import array
 from collections import deque
 
-from target_cordial.delivery.batch import Batch, Cells, merged
+from target_cordial.delivery.batch import Batch, merged
 from target_cordial.delivery.order import ImportFile, ImportOrder
 
 if t.TYPE_CHECKING:
@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
 
     from target_cordial.cordial.api import ContactList
     from target_cordial.delivery.exits import HeldExits
+    from target_cordial.delivery.importfile import Cells
 
 State: t.TypeAlias = dict[str, t.Any]
 

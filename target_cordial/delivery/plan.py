@@ -10,15 +10,14 @@ from array import array
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.progress import counted, duration
-from target_cordial.delivery.batch import unquoted
+from target_cordial.delivery.importfile import unquoted
 from target_cordial.history.summary import counts_text, reject_reasons
 
 if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Pace
-    from target_cordial.delivery.batch import Cells
-    from target_cordial.delivery.delivery import Totals
+    from target_cordial.cordial.api import Pace, Sizes
+    from target_cordial.delivery.importfile import Cells
     from target_cordial.delivery.order import ImportFile
-    from target_cordial.intake.lists import Sizes
+    from target_cordial.history.totals import Totals
     from target_cordial.settings import Settings
 
 SAMPLE_ROWS = 3

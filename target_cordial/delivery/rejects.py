@@ -11,7 +11,8 @@ import msgspec
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.delivery.imports import JOBS_PAGE
-from target_cordial.storage.filesystems import Location, open_filesystem
+from target_cordial.storage.filesystems import open_filesystem
+from target_cordial.storage.location import Location
 
 if t.TYPE_CHECKING:
     from target_cordial.delivery.imports import ImportResult

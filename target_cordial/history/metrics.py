@@ -8,7 +8,7 @@ from singer_sdk import metrics
 from singer_sdk.metrics import Metric, Status, Tag
 
 if t.TYPE_CHECKING:
-    from target_cordial.delivery.delivery import Totals
+    from target_cordial.history.totals import Totals
 
 
 def log_import(seconds: float, status: Status) -> None:

@@ -12,8 +12,8 @@ import fsspec
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.delivery.earlier_runs import time_of_run
 from target_cordial.history.journal import NO_LIST
+from target_cordial.run_name import time_of_run
 
 _PLAN = "plan "
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998

@@ -7,8 +7,8 @@ import typing as t
 from lytics_to_cordial.progress import counted, duration
 
 if t.TYPE_CHECKING:
-    from target_cordial.delivery.delivery import Totals
-    from target_cordial.intake.lists import Sizes
+    from target_cordial.cordial.api import Sizes
+    from target_cordial.history.totals import Totals
 
 
 def list_lines(totals: Totals, sizes: t.Mapping[str, Sizes]) -> t.Iterator[str]:

@@ -8,15 +8,16 @@ import decimal
 import functools
 import re
 import typing as t
-from dataclasses import dataclass
 
 import msgspec
 
 from lytics_to_cordial.errors import UserError
 
+if t.TYPE_CHECKING:
+    from target_cordial.cordial.api import Attribute
+
 MAX_STRING_CHARACTERS = 128
 """Where an attribute says nothing else (Cordial Swagger v2: contact attribute validators)."""
-MAX_ARRAY_ITEMS = 25
 GEO_PARTS = frozenset(
     {
         "street_address",
@@ -62,49 +63,6 @@ class RejectedError(ValueError):
         super().__init__(reason)
         self.reason = reason
         self.field = field
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """A contact attribute of the account (Cordial Swagger v2: contact attribute).
-
-    Attributes:
-        key: Its key; case counts.
-        type: string, number, date, geo or array.
-        required: Whether each contact must have it.
-        min: Least length of a string, or least number.
-        max: Greatest length of a string, or greatest number.
-        max_items: Most items of an array.
-    """
-
-    key: str
-    type: str
-    required: bool = False
-    min: decimal.Decimal | None = None
-    max: decimal.Decimal | None = None
-    max_items: int = MAX_ARRAY_ITEMS
-
-    @classmethod
-    def from_reply(cls, reply: dict[str, t.Any]) -> Attribute:
-        """Read an attribute from Cordial's answer.
-
-        Args:
-            reply: One attribute.
-
-        Returns:
-            The attribute.
-        """
-        validators = _mapping(reply.get("validators"))
-        options = _mapping(reply.get("options"))
-        max_items = _limit(options.get("maxitems"))
-        return cls(
-            key=str(reply["key"]),
-            type=str(reply.get("type", "string")).lower(),
-            required=validators.get("required") in (True, 1, "1", "true"),
-            min=_limit(validators.get("min")),
-            max=_limit(validators.get("max")),
-            max_items=MAX_ARRAY_ITEMS if max_items is None else int(max_items),
-        )
 
 
 def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], str]:
@@ -296,14 +254,3 @@ def _items(value: object) -> list[t.Any]:
 
 
 _decode_list = msgspec.json.Decoder(list, float_hook=decimal.Decimal).decode
-
-
-def _limit(value: object) -> decimal.Decimal | None:
-    """A limit, which some accounts give as text; blank for none."""
-    if isinstance(value, bool) or value is None or not _NUMBER.fullmatch(str(value).strip()):
-        return None
-    return decimal.Decimal(str(value).strip())
-
-
-def _mapping(value: object) -> dict[str, t.Any]:
-    return value if isinstance(value, dict) else {}

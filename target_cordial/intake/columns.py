@@ -13,8 +13,11 @@ import typing as t
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.delivery.batch import quoted
-from target_cordial.intake.cells import EMPTY, Attribute, RejectedError, cell_writer, is_unicode, longest_text
+from target_cordial.delivery.importfile import quoted
+from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer, is_unicode, longest_text
+
+if t.TYPE_CHECKING:
+    from target_cordial.cordial.api import Attribute
 
 Values: t.TypeAlias = "t.Sequence[object]"
 """A value a record, `msgspec.UNSET` where a record lacks the field."""

@@ -12,14 +12,13 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.api import ContactList, CordialError, UnansweredError
+from target_cordial.cordial.api import ContactList, CordialError, Sizes, UnansweredError
 from target_cordial.intake.cells import RejectedError
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.intake.cells import Attribute
+    from target_cordial.cordial.api import Attribute, Cordial
 
 MAX_LISTS = 50
 MAX_NAME_CHARACTERS = 128
@@ -68,19 +67,6 @@ def cordial_name(raw: str) -> str:
         return name
     mark = hashlib.sha256(raw.strip().encode()).hexdigest()[:8]
     return f"{name[: MAX_NAME_CHARACTERS - 9]}_{mark}".lstrip("_")
-
-
-@dataclass
-class Sizes:
-    """How many contacts are on a list; None where nobody asked, or Cordial does not say.
-
-    Attributes:
-        size_before: When the run first met it.
-        size_after: When the run was done with it.
-    """
-
-    size_before: int | None = None
-    size_after: int | None = None
 
 
 @dataclass

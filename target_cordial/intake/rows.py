@@ -6,12 +6,12 @@ import typing as t
 
 import msgspec
 
-from target_cordial.delivery.batch import quoted
+from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import EMPTY, RejectedError
 from target_cordial.intake.columns import quoted_all
 
 if t.TYPE_CHECKING:
-    from target_cordial.delivery.batch import Cells
+    from target_cordial.delivery.importfile import Cells
     from target_cordial.intake.columns import Column, Rejects, Values
     from target_cordial.settings import Settings
 

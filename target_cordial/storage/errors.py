@@ -9,7 +9,7 @@ import typing as t
 from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
-    from target_cordial.storage.filesystems import Location
+    from target_cordial.storage.location import Location
 
 # By name, because the packages that they come from are extras.
 _LOGIN_REFUSED = frozenset(

@@ -15,7 +15,7 @@ from target_cordial.storage.errors import StorageError
 
 if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
-    from target_cordial.storage.filesystems import Location
+    from target_cordial.storage.location import Location
 
 CONNECT_TIMEOUT_SECONDS = 30
 KEEPALIVE_SECONDS = 15

@@ -10,7 +10,7 @@ from target_cordial.storage.errors import StorageError
 
 if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
-    from target_cordial.storage.filesystems import Location
+    from target_cordial.storage.location import Location
 
 _WEB = ("http", "https")
 _SERVERS = ("sftp", "ftp")

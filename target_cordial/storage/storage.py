@@ -11,7 +11,8 @@ import typing as t
 
 from lytics_to_cordial.http import tell_retry
 from target_cordial.storage.errors import StorageError, failure, lasting_failure
-from target_cordial.storage.filesystems import Location, open_filesystem
+from target_cordial.storage.filesystems import open_filesystem
+from target_cordial.storage.location import Location
 from target_cordial.storage.source import import_source
 
 if t.TYPE_CHECKING:

@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.delivery.batch import quoted
-from target_cordial.intake.cells import EMPTY, Attribute, RejectedError, cell_writer
+from target_cordial.cordial.api import Attribute
+from target_cordial.delivery.importfile import quoted
+from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer
 from target_cordial.intake.chunks import ChunkReader
 from target_cordial.intake.columns import columns_of
 from target_cordial.intake.mapping import contact_key, contact_keys

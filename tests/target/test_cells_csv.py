@@ -12,8 +12,9 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.delivery.batch import quoted, unquoted, write_csv
-from target_cordial.intake.cells import Attribute, RejectedError, cell_writer
+from target_cordial.cordial.api import Attribute
+from target_cordial.delivery.importfile import quoted, unquoted, write_csv
+from target_cordial.intake.cells import RejectedError, cell_writer
 
 MANY = settings(max_examples=500, deadline=None)
 MARKER = "null-0123456789abcdef"
