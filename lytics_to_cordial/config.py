@@ -1,36 +1,101 @@
-"""A plugin's configuration as the user gave it: blanks taken as unset, and what is wrong told without its values."""
+"""Settings: each is declared once, read from files and the environment, and checked without showing its value."""
 
 from __future__ import annotations
 
-import decimal
-import json
+import dataclasses
 import typing as t
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from lytics_to_cordial.errors import UserError
 
-ENVIRONMENT = "ENV"
-"""In place of a configuration file: read the environment."""
+Config: t.TypeAlias = t.Mapping[str, t.Any]
+Schema: t.TypeAlias = t.Mapping[str, t.Any]
+SettingsT = t.TypeVar("SettingsT")
+
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _EXPECTATIONS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
     "minimum": "must be at least {}",
+    "exclusiveMinimum": "must be more than {}",
     "maximum": "must be at most {}",
 }
 
 
+def setting(
+    title: str,
+    description: str,
+    default: t.Any = dataclasses.MISSING,
+    *,
+    secret: bool = False,
+    **bounds: float,
+) -> t.Any:
+    """A field of a settings dataclass; without a default, the setting is required.
+
+    Bounds are keywords of JSON schema, such as `minimum`.
+    """
+    keywords: dict[str, t.Any] = {"title": title, "description": description, **bounds}
+    if secret:
+        keywords |= {"secret": True, "writeOnly": True}
+    if default not in (None, dataclasses.MISSING):
+        keywords["default"] = default
+    if isinstance(default, dict):
+        # Users put secrets into objects, so these are not shown either.
+        return dataclasses.field(default_factory=default.copy, repr=False, metadata=keywords)
+    return dataclasses.field(default=default, repr=not secret, metadata=keywords)
+
+
+def settings_schema(settings: type) -> dict[str, t.Any]:
+    """The JSON schema of a settings dataclass, in the shape that the SDK and Meltano know."""
+    types = t.get_type_hints(settings)
+    properties = {
+        field.name: _type_rule(types[field.name]) | field.metadata for field in dataclasses.fields(settings)
+    }
+    return {"type": "object", "properties": properties, "required": _required(settings)}
+
+
+def _type_rule(type_: t.Any) -> dict[str, t.Any]:
+    choices = t.get_args(type_)
+    if type(None) in choices:
+        # Any setting may be null: it is unset then.
+        return _type_rule(choices[0])
+    rule = msgspec.json.schema(type_)
+    if "enum" in rule:
+        # In the order of the declaration; msgspec sorts them.
+        rule |= {"type": "string", "enum": list(choices)}
+    return {**rule, "type": [rule["type"], "null"]}
+
+
+def _required(settings: type) -> list[str]:
+    return [
+        field.name
+        for field in dataclasses.fields(settings)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+
+
+def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> SettingsT:
+    """The typed settings of a checked configuration; settings of the SDK are passed over.
+
+    Raises:
+        UserError: If a required setting is missing.
+    """
+    for name in _required(settings):
+        if not config.get(name):
+            raise UserError(
+                f"The setting {name} is missing: set it in meltano.yml, or in .env as {prefix}{name.upper()}."
+            )
+    # Not strict: JSON schema takes 5.0 for an integer.
+    return msgspec.convert(config, settings, strict=False)
+
+
 def config_from_files(paths: t.Iterable[str]) -> dict[str, t.Any]:
     """Read configuration files; a later one wins over an earlier.
-
-    Args:
-        paths: JSON files.
-
-    Returns:
-        Setting by name.
 
     Raises:
         UserError: If a file is not there or not a JSON object.
@@ -38,147 +103,87 @@ def config_from_files(paths: t.Iterable[str]) -> dict[str, t.Any]:
     config: dict[str, t.Any] = {}
     for path in paths:
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=decimal.Decimal)
+            content = msgspec.json.decode(Path(path).read_bytes())
         except OSError as error:
-            msg = f"The configuration file {path} cannot be read ({error.strerror}): correct --config."
-            raise UserError(msg) from error
-        except ValueError as error:
+            raise UserError(
+                f"The configuration file {path} cannot be read ({error.strerror}): correct --config."
+            ) from error
+        except msgspec.DecodeError as error:
             # Without the message, which may hold a secret.
-            msg = f"The configuration file {path} is not JSON: correct it."
-            raise UserError(msg) from error
-        if not isinstance(found, dict):
-            msg = f"The configuration file {path} must hold one JSON object with a member for each setting: correct it."
-            raise UserError(msg)
-        config |= found
+            raise UserError(f"The configuration file {path} is not JSON: correct it.") from error
+        if not isinstance(content, dict):
+            raise UserError(
+                f"The configuration file {path} must hold one JSON object with a member for each setting: correct it."
+            )
+        config |= content
     return config
 
 
 def config_from_environment(
-    schema: t.Mapping[str, t.Any], prefix: str, environment: t.Mapping[str, str]
+    schema: Schema, prefix: str, environment: t.Mapping[str, str]
 ) -> dict[str, t.Any]:
-    """Take settings from environment variables: text as it is, everything else as JSON.
+    """Settings whose environment variable is not blank, as text."""
+    texts = {name: environment.get(prefix + name.upper(), "").strip() for name in schema["properties"]}
+    return {name: text for name, text in texts.items() if text}
 
-    Args:
-        schema: The settings' JSON schema.
-        prefix: With which the variables' names begin, such as `TAP_`.
-        environment: Variable by name; a blank one means unset.
 
-    Returns:
-        Setting by name; text that is not of the setting's type stays text, for `config_errors` to find.
+def with_texts_read(config: Config, schema: Schema) -> dict[str, t.Any]:
+    """Read text by its setting's type, and drop null and blank text, which mean unset.
+
+    The environment knows text alone, and Meltano hands on numbers as text. What cannot be read stays text, for
+    `config_errors` to find.
     """
-    config: dict[str, t.Any] = {}
-    for name, rule in schema["properties"].items():
-        text = environment.get(prefix + name.upper(), "").strip()
-        if text:
-            config[name] = _from_text(text, set(_as_list(rule.get("type"))))
-    return config
+    return {
+        name: _read(value, schema["properties"].get(name, {})) if isinstance(value, str) else value
+        for name, value in config.items()
+        if value is not None and not (isinstance(value, str) and not value.strip())
+    }
 
 
-def _from_text(text: str, types: set[object]) -> t.Any:
+def _read(text: str, rule: Schema) -> t.Any:
+    types = rule.get("type", "string")
+    word = text.strip().lower()
     if "string" in types:
         return text
-    if "boolean" in types and text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
+    if "boolean" in types and word in _TRUE | _FALSE:
+        return word in _TRUE
     try:
-        return json.loads(text, parse_float=decimal.Decimal)
-    except ValueError:
+        return msgspec.json.decode(text.strip())
+    except msgspec.DecodeError:
         return text
 
 
-def unknown_settings(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]) -> list[str]:
-    """Settings that the plugin does not have.
-
-    Args:
-        config: Setting by name.
-        schema: The settings' JSON schema.
-
-    Returns:
-        Their names.
-    """
-    return sorted(set(config) - set(schema["properties"]))
-
-
-def with_blanks_unset(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Drop blank strings: a blank variable in `.env` arrives as one and means unset.
-
-    Args:
-        config: Setting by name, as given.
-
-    Returns:
-        The same without the blank ones.
-    """
-    return {
-        name: value for name, value in config.items() if not (isinstance(value, str) and not value.strip())
-    }
-
-
-def with_numbers_read(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Read numbers that came as text: Meltano hands on those of environment variables so.
-
-    Args:
-        config: Setting by name.
-        schema: The settings' JSON schema.
-
-    Returns:
-        The same; text that is no number stays text, for `config_errors` to find.
-    """
-    numeric = {
-        name
-        for name, rule in schema["properties"].items()
-        if {"number", "integer"} & set(_as_list(rule.get("type")))
-    }
-    return {
-        name: _from_text(value.strip(), set()) if name in numeric and isinstance(value, str) else value
-        for name, value in config.items()
-    }
-
-
-def given_values(config: t.Mapping[str, t.Any], names: t.Container[str]) -> dict[str, t.Any]:
-    """The settings that are set, with numbers as Python's own.
-
-    The SDK reads the numbers of a configuration file as Decimal, which clocks do not take.
-
-    Args:
-        config: Setting by name; those of the SDK are passed over.
-        names: The plugin's settings.
-
-    Returns:
-        Value by name.
-    """
-    return {name: _plain(value) for name, value in config.items() if name in names and value is not None}
-
-
-def _plain(value: t.Any) -> t.Any:
-    if isinstance(value, decimal.Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def config_errors(config: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any], prefix: str) -> list[str]:
-    """What is wrong with a configuration, without its values: one may be a secret in the wrong place.
-
-    Args:
-        config: Setting by name.
-        schema: The settings' JSON schema.
-        prefix: With which the environment variables begin.
-
-    Returns:
-        One sentence for each setting.
-    """
+def config_errors(config: Config, schema: Schema, prefix: str) -> list[str]:
+    """What is wrong with a configuration: one sentence for each fault, without the value, which may be a secret."""
     errors: list[str] = []
     for name, rule in schema["properties"].items():
         if name not in config:
             continue
         for error in DEFAULT_JSONSCHEMA_VALIDATOR(rule).iter_errors(config[name]):
             place = ".".join([name, *map(str, error.path)])
-            kinds = [kind for kind in _as_list(error.validator_value) if kind not in {"null", None}]
-            expectation = _EXPECTATIONS.get(str(error.validator), "is not valid")
-            what = expectation.format(", ".join(map(str, kinds)))
+            expected = error.validator_value
+            words = [str(word) for word in (expected if isinstance(expected, list) else [expected])]
+            what = _EXPECTATIONS.get(str(error.validator), "is not valid")
+            what = what.format(", ".join(word for word in words if word != "null"))
             errors.append(f"The setting {place} {what}: correct it in meltano.yml or {prefix}{name.upper()}.")
     return errors
 
 
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
+def check_api_url(url: str, example: str) -> None:
+    """Check that the setting api_url can be called.
+
+    Raises:
+        UserError: If it cannot.
+    """
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise UserError(f"The setting api_url must be an http(s) URL, such as {example}.")
+
+
+def holds_password(url: object) -> bool:
+    """Whether there is a colon before the last @, as in `user:p@ss/w#rd@host`, whichever part a parser takes it for."""
+    return isinstance(url, str) and ":" in url.partition("://")[2].rpartition("@")[0]

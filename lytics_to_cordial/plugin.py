@@ -1,4 +1,4 @@
-"""How a plugin takes its configuration: from files and the environment, each fault told in one sentence."""
+"""How a plugin takes its configuration: from files and the environment, each fault in one sentence."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 import typing as t
 
 from singer_sdk.plugin_base import PluginBase, _ConfigInput
+from typing_extensions import override
 
 from lytics_to_cordial.config import (
-    ENVIRONMENT,
     config_errors,
     config_from_environment,
     config_from_files,
-    unknown_settings,
-    with_blanks_unset,
-    with_numbers_read,
+    with_texts_read,
 )
 from lytics_to_cordial.errors import UserError
 
@@ -23,9 +21,10 @@ if t.TYPE_CHECKING:
 
     import click
 
-
+ENVIRONMENT = "ENV"
+"""In place of a configuration file: read the environment."""
 _NOISE = ("Skipping parse of env var", "Parsing env var", "Reader '%s' completed")
-"""How lines of the SDK begin that tell a user nothing, or what the plugins tell better."""
+"""How lines of the SDK begin that say nothing to a user, or what the plugins say better."""
 
 
 class ConfiguredPlugin(PluginBase):
@@ -35,32 +34,28 @@ class ConfiguredPlugin(PluginBase):
         self.logger.addFilter(_is_no_noise)
         super().__init__(**options)
 
+    @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        self.append_builtin_config(self.config_jsonschema)
-        self._config = with_numbers_read(with_blanks_unset(self._config), self.config_jsonschema)
-        for name in unknown_settings(self._config, self.config_jsonschema):
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        self._config = with_texts_read(self._config, schema)
+        for name in sorted(self._config.keys() - schema["properties"]):
             self.logger.warning("There is no setting %s: it is passed over.", name)
-        errors = config_errors(self._config, self.config_jsonschema, self._environment_prefix())
+        errors = config_errors(self._config, schema, self._env_var_prefix)
         if errors and raise_errors:
             raise UserError(" ".join(errors))
         return errors
 
     @property
+    @override
     def _env_var_config(self) -> dict[str, t.Any]:
         # The SDK's own takes a blank for a value, and knows no fractions.
         self.append_builtin_config(self.config_jsonschema)
-        return config_from_environment(self.config_jsonschema, self._environment_prefix(), os.environ)
+        return config_from_environment(self.config_jsonschema, self._env_var_prefix, os.environ)
 
     @classmethod
     def setting(cls, name: str, given: _ConfigInput | None) -> t.Any:
-        """One setting, for what needs no other.
-
-        Args:
-            name: The setting.
-            given: The command line's configuration.
-
-        Returns:
-            Its value; None if it is not set.
+        """One setting of the command line's configuration, for what needs no other; None if it is not set.
 
         Raises:
             UserError: If the value is not of the setting's type.
@@ -68,32 +63,16 @@ class ConfiguredPlugin(PluginBase):
         schema = {"properties": {name: cls.config_jsonschema["properties"][name]}}
         config = dict(given.config) if given else {}
         if given and given.parse_env:
-            config |= config_from_environment(schema, cls._environment_prefix(), os.environ)
-        config = with_blanks_unset(config)
-        errors = config_errors(config, schema, cls._environment_prefix())
+            config |= config_from_environment(schema, cls._env_var_prefix, os.environ)
+        config = with_texts_read(config, schema)
+        errors = config_errors(config, schema, cls._env_var_prefix)
         if errors:
             raise UserError(" ".join(errors))
         return config.get(name)
 
     @classmethod
-    def _environment_prefix(cls) -> str:
-        return cls.name.upper().replace("-", "_") + "_"
-
-    @classmethod
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
-        """Read the configuration files.
-
-        Args:
-            ctx: Not used.
-            param: Not used.
-            value: Paths, and `ENV` for the environment, which wins over files.
-
-        Returns:
-            The configuration.
-
-        Raises:
-            UserError: If a file cannot be read.
-        """
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
         files = [path for path in value if path != ENVIRONMENT]
         return _ConfigInput(config_from_files(files), parse_env=ENVIRONMENT in value)
 

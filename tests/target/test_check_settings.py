@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from lytics_to_cordial.config import config_errors
+from tap_lytics_audience.settings import CONFIG_JSONSCHEMA as TAP_SCHEMA
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings
 from tests.target.running import AUDIENCE_SCHEMA, COMMAND, LIST, enter, run, state
 
@@ -61,6 +63,17 @@ def test_every_default_is_the_one_that_about_shows():
     for field in dataclasses.fields(Settings):
         if field.name not in {"api_key", "storage_url"}:
             assert getattr(settings, field.name) == properties[field.name].get("default"), field.name
+
+
+@pytest.mark.parametrize("schema", [CONFIG_JSONSCHEMA, TAP_SCHEMA])
+def test_every_default_is_a_value_that_a_user_may_give(schema):
+    defaults = {
+        name: rule["default"]
+        for name, rule in schema["properties"].items()
+        if rule.get("default") is not None
+    }
+    assert len(defaults) > 10
+    assert config_errors(defaults, schema, "X_") == []
 
 
 def test_about_has_no_setting_that_means_nothing_here():
@@ -123,6 +136,7 @@ WRONG = {
     "storage_options": ("hush=hush", "must be of type object"),
     "list_action": ("hush-hush", "must be one of sync, add, none"),
     "max_removal_percent": ("101", "must be at most 100"),
+    "max_reject_percent": ("NaN", "must be of type number"),
     "max_concurrent_imports": ("0", "must be at least 1"),
     "poll_interval_seconds": ("0", "must be more than 0"),
     "api_url": ("hush-hush", "must be an http(s) URL"),
@@ -217,6 +231,13 @@ def test_a_setting_that_does_not_exist_is_told_and_passed_over(box):
 def test_a_fraction_in_an_object_setting_is_a_number_for_the_storage(box):
     result = run(box.target_config(storage_options={"login_timeout": 12.5}), arguments=["--check"])
     assert result.code == 0, result.log
+
+
+def test_null_means_unset_and_a_whole_number_may_have_a_point(box):
+    config = box.target_config(list_action=None, identifier_field=None, batch_size_rows=2.0)
+    result = run(config, MESSAGES)
+    assert result.code == 0, result.log
+    assert box.list_members(LIST) == {"ada@example.com"}
 
 
 def test_no_secret_is_in_the_representation_of_the_settings():
