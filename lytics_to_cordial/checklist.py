@@ -1,4 +1,4 @@
-"""What a check tried, line by line: what works, what does not and how to mend it, and what was not tried."""
+"""What a check tried, line by line: what works, what does not and its cure, and what was not tried."""
 
 from __future__ import annotations
 
@@ -16,89 +16,48 @@ Status: t.TypeAlias = t.Literal["ok", "failed", "untried", "note"]
 
 _COLORS: dict[Status, str] = {"ok": "green", "failed": "red", "untried": "yellow", "note": "cyan"}
 _STATUS_WIDTH = max(map(len, _COLORS))
-_WHAT_WIDTH = len("permissions")
+_TOPIC_WIDTH = len("permissions")
 
 
 class Checklist:
-    """Takes one line for each thing that is tried.
+    """Shows one line for each thing that is tried: its status, its topic in a word, and a sentence.
 
     Attributes:
-        failures: What does not work: one sentence for each thing, which says what to change.
-
-    Args:
-        show: Takes each line: its status, what it is about, and what is to be said.
+        failures: What does not work, one sentence for each thing, which says what to change.
     """
 
     def __init__(self, show: Callable[[Status, str, str], None]) -> None:
         self.failures: list[str] = []
         self._show = show
 
-    def ok(self, what: str, text: str) -> None:
-        """Say that something works.
+    def ok(self, topic: str, text: str) -> None:
+        """Show that something works."""
+        self._show("ok", topic, text)
 
-        Args:
-            what: What it is about, in a word.
-            text: The line.
-        """
-        self._show("ok", what, text)
+    def note(self, topic: str, text: str) -> None:
+        """Show what is good to know."""
+        self._show("note", topic, text)
 
-    def note(self, what: str, text: str) -> None:
-        """Say what is good to know.
-
-        Args:
-            what: What it is about, in a word.
-            text: The line.
-        """
-        self._show("note", what, text)
-
-    def untried(self, what: str, text: str) -> None:
-        """Say that something was not tried, and why.
-
-        Args:
-            what: What it is about, in a word.
-            text: The line.
-        """
-        self._show("untried", what, text)
-
-    def failed(self, what: str, text: str) -> None:
-        """Say that something does not work.
-
-        Args:
-            what: What it is about, in a word.
-            text: What to change.
-        """
-        self.failures.append(text)
-        self._show("failed", what, text)
+    def untried(self, topic: str, text: str) -> None:
+        """Show what was not tried, and why."""
+        self._show("untried", topic, text)
 
     @contextlib.contextmanager
-    def trying(self, what: str) -> Iterator[None]:
-        """A stretch whose failure is a line of the list, and not the end of it.
-
-        Args:
-            what: What it is about, in a word.
-        """
+    def trying(self, topic: str) -> Iterator[None]:
+        """Make a failure of this block a line of the list, and go on after the block."""
         try:
             yield
         except UserError as error:
-            self.failed(what, str(error))
+            self.failures.append(str(error))
+            self._show("failed", topic, str(error))
 
     def raise_failures(self) -> None:
-        """End the run if something does not work.
-
-        Raises:
-            UserError: With all failures.
-        """
+        """Raise a UserError with all failures, if there are any."""
         if self.failures:
             raise UserError(" ".join(self.failures))
 
 
-def print_line(status: Status, what: str, text: str) -> None:
-    """Show a line on standard output; in colour on a terminal, plain elsewhere.
-
-    Args:
-        status: The line's status.
-        what: What it is about.
-        text: What is to be said.
-    """
+def print_line(status: Status, topic: str, text: str) -> None:
+    """Print a line of a checklist; in colour on a terminal, plain elsewhere."""
     mark = click.style(f"{status:<{_STATUS_WIDTH}}", fg=_COLORS[status], bold=status == "failed")
-    click.echo(f"{mark}  {what:<{_WHAT_WIDTH}}  {text}")
+    click.echo(f"{mark}  {topic:<{_TOPIC_WIDTH}}  {text}")

@@ -1,4 +1,4 @@
-"""Long work says where it is, about every ten seconds."""
+"""Long work logs where it is, about every ten seconds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ class Work:
 
     Attributes:
         what: What is done, such as `profiles read`; blank before it began.
-        done: How many.
-        total: Of how many; None if nobody knows.
-        began_at: When it began, in seconds of the monotonic clock.
+        total: None if nobody knows.
+        began_at: Seconds of the monotonic clock.
     """
 
     what: str = ""
@@ -34,15 +33,8 @@ class Work:
     total: int | None = None
     began_at: float = field(default_factory=time.monotonic)
 
-    def told(self, now: float) -> str:
-        """Where it is, how fast it goes, and how long it may take.
-
-        Args:
-            now: The time, in seconds of the monotonic clock.
-
-        Returns:
-            Half a sentence.
-        """
+    def describe(self, now: float) -> str:
+        """Half a sentence: how far it is, how fast it goes, and how long it may take."""
         total = "" if self.total is None else f" of {self.total:,}"
         parts = [f"{self.done:,}{total} {self.what}"]
         seconds = now - self.began_at
@@ -55,18 +47,16 @@ class Work:
 
 
 class Progress:
-    """Says where the work is, from a thread of its own: also while the work itself waits.
+    """Logs where the work is from a thread of its own, also while the work itself waits.
 
-    Args:
-        tell: Says where it is; None if there is nothing to say.
-        logger: Where to say it.
+    `describe` gives the sentence, or None if there is nothing to say.
     """
 
-    def __init__(self, tell: Callable[[], str | None], logger: logging.Logger) -> None:
-        self._tell = tell
+    def __init__(self, describe: Callable[[], str | None], logger: logging.Logger) -> None:
+        self._describe = describe
         self._logger = logger
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
+        self._thread = threading.Thread(target=self._log, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -74,38 +64,29 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        # Nothing more is said after this, unless nobody takes the log.
+        # No line comes after this, unless the log is blocked.
         self._thread.join(timeout=1)
 
-    def _work(self) -> None:
+    def _log(self) -> None:
         while not self._is_over.wait(INTERVAL_SECONDS):
-            told = self._tell()
-            if told is not None:
-                self._logger.info("%s", told)
+            sentence = self._describe()
+            if sentence is not None:
+                self._logger.info("%s", sentence)
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things for people.
-
-    Args:
-        number: How many.
-        noun: What one of them is called.
-    """
+    """A number of things for people, such as `1,200 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A duration for people, to two places.
-
-    Args:
-        seconds: How long.
-    """
-    if seconds < 10:  # noqa: PLR2004 - below it, a tenth is worth saying
+    """A duration for people, to two places."""
+    if seconds < 10:  # noqa: PLR2004 - below it, a tenth is worth showing
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 2 * _MINUTE:
         return f"{whole} s"
     if whole < 2 * _HOUR:
         return f"{round(whole / _MINUTE)} min"
-    hours, rest = divmod(round(whole / _MINUTE), _MINUTE)
-    return f"{hours} h {rest} min"
+    hours, minutes = divmod(round(whole / _MINUTE), _MINUTE)
+    return f"{hours} h {minutes} min"

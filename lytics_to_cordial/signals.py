@@ -8,16 +8,13 @@ import sys
 import threading
 import typing as t
 
-COME_AGAIN_SECONDS = 0.02
+RESEND_SECONDS = 0.02
 
 
 class Terminated(BaseException):
-    """The run was told to end.
+    """A signal asked the run to end.
 
-    Not an Exception, so that nothing on the way up takes it for a failure of its own.
-
-    Args:
-        number: The signal's number.
+    It is no Exception, or code on the way up would take it for a failure of its own.
     """
 
     def __init__(self, number: int) -> None:
@@ -39,9 +36,6 @@ class StopSignal:
     def handle(self, number: int) -> None:
         """Take a signal; a second one ends the process at once.
 
-        Args:
-            number: The signal's number.
-
         Raises:
             Terminated: If the main thread waits.
         """
@@ -50,41 +44,33 @@ class StopSignal:
         self._number = number
         self._was_swallowed = False
         if self._may_raise:
-            sys.unraisablehook = self._come_again
+            sys.unraisablehook = self._resend
             raise Terminated(number)
 
-    def _come_again(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Python drops what is raised while it clears away an object, so the signal comes once more in a moment.
+    def _resend(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Send the signal once more in a moment: Python drops what is raised while it clears away an object.
 
-        What else objects complain of then comes of the breaking off, and the run ends anyway: a temporary file, say, that
-        the compiler had deleted before the library which asked it for a path could take note.
+        Other complaints of objects are dropped too: they come of the interruption, and the run ends anyway. An example is a
+        temporary file that was deleted before the library which asked for it noted its path.
         """
         if isinstance(unraisable.exc_value, Terminated):
             self._was_swallowed = True
-            threading.Timer(COME_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
+            threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
 
     def check(self) -> None:
-        """Stop here if a signal came.
-
-        Raises:
-            Terminated: If one did.
-        """
+        """Raise Terminated if a signal came."""
         if self._number is not None:
             raise Terminated(self._number)
 
     @contextlib.contextmanager
     def interruptible(self) -> t.Iterator[None]:
-        """A stretch in which the main thread only waits.
-
-        Raises:
-            Terminated: If a signal came, now or earlier.
-        """
+        """A block in which the main thread only waits: a signal that comes in it, or came before, raises Terminated."""
         self._may_raise = True
         try:
             self.check()
             yield
         except Exception:
-            # A library may raise something of its own in place of what the handler raised, as DuckDB does.
+            # A library may raise an error of its own in place of what the handler raised, as DuckDB does.
             self.check()
             raise
         finally:

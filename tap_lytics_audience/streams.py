@@ -288,7 +288,7 @@ class AudienceMembersStream(Stream):
         one = self._at_work
         if one is None or not one.work.what:
             return None
-        return f"Audience {one.slug}: {one.work.told(time.monotonic())}."
+        return f"Audience {one.slug}: {one.work.describe(time.monotonic())}."
 
     def _write_records(self, one: AudiencePass, delivery: Delivery) -> Iterator[int]:
         """Write a delivery's records, and say how many at a time."""

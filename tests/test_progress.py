@@ -1,4 +1,4 @@
-"""Progress, durations and retries, told so that a person can follow."""
+"""Progress, durations and retries are logged in words that a person can follow."""
 
 from __future__ import annotations
 
@@ -25,38 +25,39 @@ from lytics_to_cordial.progress import Progress, Work, duration
         (86_400, "24 h 0 min"),
     ],
 )
-def test_a_duration_is_told_to_two_places(seconds, text):
+def test_a_duration_is_given_to_two_places(seconds, text):
     assert duration(seconds) == text
 
 
 def test_work_says_how_far_it_is_how_fast_it_goes_and_how_long_it_takes():
     work = Work("members read", done=250_000, total=1_000_000, began_at=100)
-    assert work.told(now=200) == "250,000 of 1,000,000 members read, 2,500 a second, about 5 min left"
-    assert Work("exits sent", began_at=0).told(now=0) == "0 exits sent"
-    assert Work("members read", done=30, began_at=0).told(now=60) == "30 members read, 30.0 a minute"
+    assert work.describe(now=200) == "250,000 of 1,000,000 members read, 2,500 a second, about 5 min left"
+    assert Work("exits sent", began_at=0).describe(now=0) == "0 exits sent"
+    assert Work("members read", done=30, began_at=0).describe(now=60) == "30 members read, 30.0 a minute"
     assert (
-        Work("members read", done=12, total=10, began_at=0).told(now=4) == "12 of 10 members read, 3 a second"
+        Work("members read", done=12, total=10, began_at=0).describe(now=4)
+        == "12 of 10 members read, 3 a second"
     )
 
 
-def test_progress_is_told_again_and_again_until_the_work_ends(caplog, monkeypatch):
+def test_progress_is_logged_again_and_again_until_the_work_ends(caplog, monkeypatch):
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.001)
-    told = threading.Semaphore(0)
+    calls = threading.Semaphore(0)
 
-    def tell():
-        told.release()
+    def describe():
+        calls.release()
         return "half way"
 
-    with caplog.at_level("INFO"), Progress(tell, logging.getLogger("a")):
+    with caplog.at_level("INFO"), Progress(describe, logging.getLogger("a")):
         for _ in range(3):
-            assert told.acquire(timeout=60)
+            assert calls.acquire(timeout=60)
     assert {record.getMessage() for record in caplog.records} == {"half way"}
     count = len(caplog.records)
     assert count >= 2
     assert not any(thread.name == "progress" for thread in threading.enumerate())
 
 
-def test_nothing_is_told_by_quick_work(caplog):
+def test_quick_work_logs_nothing(caplog):
     with caplog.at_level("INFO"), Progress(lambda: "half way", logging.getLogger("a")):
         pass
     assert caplog.records == []
@@ -85,7 +86,7 @@ def test_a_retry_is_one_line_that_says_what_and_why_and_when_without_the_query(b
     ]
 
 
-def test_a_cut_connection_and_a_closed_port_are_told_in_the_same_way(box, caplog):
+def test_a_cut_connection_and_a_closed_port_are_logged_in_the_same_way(box, caplog):
     box.fault("lytics_cut", path="schema", once=True)
     made = session(backoff_factor=0)
     with caplog.at_level("INFO"), pytest.raises(requests.ConnectionError):
