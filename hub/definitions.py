@@ -16,20 +16,16 @@ from pathlib import Path
 
 import yaml
 
-PLUGINS = {
+PLUGINS: dict[str, dict[str, t.Any]] = {
     "tap-lytics-audience": {
-        "kind": "extractor",
         "label": "Lytics Audience",
         "keywords": ["CDP", "Lytics", "audience", "reverse ETL"],
-        "extra": {"select": ["audience_members.*"]},
-        "required": [["api_token", "audiences", "ledger_url"]],
+        "more": {"select": ["audience_members.*"]},
     },
     "target-cordial": {
-        "kind": "loader",
         "label": "Cordial",
         "keywords": ["Cordial", "e-mail marketing", "reverse ETL"],
-        "extra": {},
-        "required": [["api_key", "storage_url"]],
+        "more": {},
     },
 }
 _UNKNOWN_TO_MELTANO = {"validate-records"}
@@ -45,114 +41,67 @@ _KINDS = {
 
 
 def about(plugin: str) -> dict[str, t.Any]:
-    """What a plugin says of itself.
-
-    Args:
-        plugin: Its name.
-
-    Returns:
-        The JSON of `--about`.
-    """
+    """The JSON of a plugin's `--about`."""
     command = [str(Path(sys.executable).with_name(plugin)), "--about", "--format=json"]
     reply = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own plugins
     return t.cast("dict[str, t.Any]", json.loads(reply.stdout))
 
 
-def settings_of(said: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-    """A plugin's settings as Meltano wants them.
-
-    Args:
-        said: What the plugin says of itself.
-
-    Returns:
-        One definition a setting, in its order.
-    """
-    return [_setting(name, rule) for name, rule in said["settings"]["properties"].items()]
+def settings_of(about: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """A plugin's settings as Meltano wants them."""
+    return [_setting(name, rule) for name, rule in about["settings"]["properties"].items()]
 
 
-def capabilities_of(said: dict[str, t.Any]) -> list[str]:
-    """A plugin's capabilities as Meltano wants them.
-
-    Args:
-        said: What the plugin says of itself.
-
-    Returns:
-        Those that Meltano knows, sorted.
-    """
-    return sorted(set(said["capabilities"]) - _UNKNOWN_TO_MELTANO)
+def capabilities_of(about: dict[str, t.Any]) -> list[str]:
+    """A plugin's capabilities as Meltano wants them."""
+    return sorted(set(about["capabilities"]) - _UNKNOWN_TO_MELTANO)
 
 
 def definition(plugin: str) -> dict[str, t.Any]:
-    """A plugin's definition as MeltanoHub keeps it.
-
-    Args:
-        plugin: Its name.
-
-    Returns:
-        The definition.
-    """
-    said, own = about(plugin), PLUGINS[plugin]
+    """A plugin's definition as MeltanoHub keeps it."""
+    described, own = about(plugin), PLUGINS[plugin]
     return {
         "name": plugin,
         "namespace": plugin.replace("-", "_"),
         "variant": "lytics-to-cordial",
         "label": own["label"],
-        "description": said["description"],
+        "description": described["description"],
         "pip_url": "lytics-to-cordial[sftp]",
         "executable": plugin,
-        "capabilities": capabilities_of(said),
+        "capabilities": capabilities_of(described),
         "keywords": own["keywords"],
         "maintenance_status": "active",
-        "settings_group_validation": own["required"],
-        "settings": settings_of(said),
-        **t.cast("dict[str, t.Any]", own["extra"]),
+        "settings_group_validation": [described["settings"]["required"]],
+        "settings": settings_of(described),
+        **own["more"],
     }
 
 
 def as_yaml(content: t.Any) -> str:
-    """Definitions as text.
-
-    Args:
-        content: What to write.
-
-    Returns:
-        YAML in the order given.
-    """
+    """Definitions as text."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
 def settings_table(plugin: str) -> str:
-    """A plugin's settings for people.
-
-    Args:
-        plugin: Its name.
-
-    Returns:
-        A table in Markdown.
-    """
-    said = about(plugin)
-    required = set(said["settings"].get("required", ()))
+    """A plugin's settings for people, as a table in Markdown."""
+    described = about(plugin)
     lines = [f"## {plugin}", "", "| setting | default | what it does |", "|---|---|---|"]
-    for setting in settings_of(said):
-        name = setting["name"]
-        default = (
-            json.dumps(setting["value"]) if "value" in setting else "required" if name in required else ""
-        )
-        marks = " Secret." if setting.get("sensitive") else ""
-        choices = ", ".join(f"`{option['value']}`" for option in setting.get("options", ()))
-        text = setting["description"].replace("|", "\\|") + marks + (f" One of {choices}." if choices else "")
-        lines.append(
-            f"| `{name}` | {default and f'`{default}`'.replace('`required`', '**required**')} | {text} |"
-        )
+    for setting in settings_of(described):
+        default = f"`{json.dumps(setting['value'])}`" if "value" in setting else ""
+        if setting["name"] in described["settings"]["required"]:
+            default = "**required**"
+        text = setting["description"].replace("|", "\\|")
+        if setting.get("sensitive"):
+            text += " Secret."
+        if "options" in setting:
+            choices = [f"`{option['value']}`" for option in setting["options"]]
+            text += f" One of {', '.join(choices)}."
+        lines.append(f"| `{setting['name']}` | {default} | {text} |")
     return "\n".join(lines)
 
 
 def settings_page() -> str:
-    """The settings of both plugins for people.
-
-    Returns:
-        A page in Markdown.
-    """
+    """The settings of both plugins for people."""
     head = (
         "# Settings\n\nMade from `--about` by `python -m hub.definitions`. In `meltano.yml` they stand under `config`; as environment "
         "variables they are\n`TAP_LYTICS_AUDIENCE_<SETTING>` and `TARGET_CORDIAL_<SETTING>`, lists and objects as JSON.\n\n"
@@ -161,18 +110,10 @@ def settings_page() -> str:
 
 
 def with_settings(project: str, plugin: str) -> str:
-    """A Meltano project with a plugin's settings declared anew; all else stays, comments too.
-
-    Args:
-        project: The text of `meltano.yml`.
-        plugin: The plugin's name.
-
-    Returns:
-        The new text.
-    """
+    """A Meltano project with a plugin's settings declared anew; all else stays, comments too."""
     settings = textwrap.indent(as_yaml(settings_of(about(plugin))), "    ")
     block = re.compile(rf"(^  - name: {plugin}\n(?:.+\n)*?    settings:\n)(?:    .*\n)+", re.MULTILINE)
-    return block.sub(lambda found: found[1] + settings, project)
+    return block.sub(lambda match: match[1] + settings, project)
 
 
 def main() -> None:
@@ -189,23 +130,18 @@ def main() -> None:
 
 
 def _setting(name: str, rule: dict[str, t.Any]) -> dict[str, t.Any]:
-    types = rule.get("type", [])
-    kind = next(
-        (_KINDS[word] for word in ([types] if isinstance(types, str) else types) if word in _KINDS), "string"
-    )
-    found: dict[str, t.Any] = {"name": name, "label": rule.get("title", name)}
+    setting: dict[str, t.Any] = {"name": name, "label": rule["title"]}
     if "enum" in rule:
-        kind = "options"
-        found["options"] = [
-            {"label": str(value), "value": value} for value in rule["enum"] if value is not None
-        ]
-    found["kind"] = kind
+        setting["options"] = [{"label": value, "value": value} for value in rule["enum"]]
+        setting["kind"] = "options"
+    else:
+        setting["kind"] = next((kind for word, kind in _KINDS.items() if word in rule["type"]), "string")
     if rule.get("secret"):
-        found["sensitive"] = True
-    found["description"] = rule.get("description", "")
+        setting["sensitive"] = True
+    setting["description"] = rule["description"]
     if rule.get("default") not in (None, {}):
-        found["value"] = rule["default"]
-    return found
+        setting["value"] = rule["default"]
+    return setting
 
 
 if __name__ == "__main__":

@@ -23,16 +23,7 @@ CONTROLS = 5
 
 
 def check_token(settings: Settings, lytics: Lytics, checklist: Checklist) -> bool:
-    """Try the token.
-
-    Args:
-        settings: The settings.
-        lytics: The account.
-        checklist: Takes a line.
-
-    Returns:
-        Whether it works.
-    """
+    """Whether the token works."""
     with checklist.trying("token"):
         count = len(lytics.fields())
         checklist.ok("token", f"Lytics at {settings.api_url} takes the API token; {count} profile fields")
@@ -41,13 +32,7 @@ def check_token(settings: Settings, lytics: Lytics, checklist: Checklist) -> boo
 
 
 def check_audiences(settings: Settings, lytics: Lytics, checklist: Checklist) -> None:
-    """Try all calls that a run makes about audiences: what they are, who is in them, who left.
-
-    Args:
-        settings: The settings.
-        lytics: The account.
-        checklist: Takes lines for each audience.
-    """
+    """Try all calls that a run makes about audiences: what they are, who is in them, who left."""
     for name in settings.audiences:
         with checklist.trying("audience"):
             audience = lytics.audience(name)
@@ -57,13 +42,7 @@ def check_audiences(settings: Settings, lytics: Lytics, checklist: Checklist) ->
 
 
 def check_places(settings: Settings, folder: Path, checklist: Checklist) -> None:
-    """Try the folders that a run uses.
-
-    Args:
-        settings: The settings.
-        folder: For files on this machine.
-        checklist: Takes a line for each thing.
-    """
+    """Try the folders that a run uses; `folder` is for files on this machine."""
     with checklist.trying("ledger"):
         Ledger(settings.ledger_url, "check", "check", folder).check()
         checklist.ok("ledger", f"{settings.ledger_url}: written, read back and deleted")
@@ -78,26 +57,25 @@ def _check_members(settings: Settings, lytics: Lytics, audience: Audience, check
     profiles = Profiles({identifier: ""})
     identifier_of = profiles.getter(identifier)
     page = next(lytics.scan(audience.id, profiles), None)
-    shown = [] if page is None else [identifier_of(profile) for profile in page.profiles]
-    found = [str(value) for value in shown if member_key(value) is not None]
+    values = [] if page is None else [identifier_of(profile) for profile in page.profiles]
+    members = [str(value) for value in values if member_key(value) is not None]
     checklist.ok(
         "members",
-        f"{audience.slug}: read a page; {len(found)} of its {len(shown)} profiles have {identifier}",
+        f"{audience.slug}: read a page; {len(members)} of its {len(values)} profiles have {identifier}",
     )
-    if not found:
+    if not members:
         checklist.untried("exits", f"{audience.slug}: nobody with {identifier} to look up")
         return
     with checklist.trying("exits"):
         # One may have left a moment ago; not all of several.
-        asked = found[:CONTROLS]
-        pages = lytics.find(filter_text(audience, identifier, asked), profiles)
+        controls = members[:CONTROLS]
+        pages = lytics.find(filter_text(audience, identifier, controls), profiles)
         keys = {member_key(identifier_of(profile)) for page in pages for profile in page.profiles}
-        if keys.isdisjoint(map(member_key, asked)):
-            msg = (
+        if keys.isdisjoint(map(member_key, controls)):
+            raise UserError(
                 f"Members of audience {audience.slug!r} whom Lytics just showed are not found by an ad hoc scan, so no exit could be "
                 "confirmed: give the API token the right to it, or ask Lytics' support."
             )
-            raise UserError(msg)
         checklist.ok(
             "exits", f"{audience.slug}: members are found again when looked up, so exits can be confirmed"
         )

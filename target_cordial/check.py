@@ -1,10 +1,21 @@
-"""The check before the first record, and by `--check`: everything that a run needs, tried before anything is changed."""
+"""The check before the first record, and by `--check`: everything that a run needs is tried before anything is changed."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import secrets
 import typing as t
+from array import array
+
+from singer_sdk.singerlib import Catalog
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.delivery.importfile import write_csv
+from target_cordial.delivery.imports import Importer, ImportFailedError
+from target_cordial.delivery.order import ImportFile
 from target_cordial.intake.cells import MAX_STRING_CHARACTERS
 from target_cordial.intake.columns import Column, columns_of
 from target_cordial.intake.fit import field_schema, types_of
@@ -12,14 +23,18 @@ from target_cordial.intake.lists import Lists
 from target_cordial.intake.mapping import Mapping
 
 if t.TYPE_CHECKING:
+    from pathlib import Path
+
     from lytics_to_cordial.checklist import Checklist
     from target_cordial.cordial.api import Attribute, Cordial
     from target_cordial.settings import Settings
     from target_cordial.storage.storage import Storage
 
     Streams: t.TypeAlias = t.Mapping[str, t.Mapping[str, t.Any]]
+    """The schemas of the streams that will come, by name."""
 
 NO_LIST_OF_THIS_NAME = "target-cordial-check"
+FETCH_TIMEOUT_SECONDS = 300
 
 
 def check(
@@ -31,12 +46,7 @@ def check(
 ) -> tuple[list[Column], dict[str, Attribute]]:
     """Try everything that a run needs, and change nothing.
 
-    Args:
-        settings: The settings.
-        cordial: The account.
-        open_storage: Opens the storage.
-        checklist: Takes a line for each thing.
-        streams: The schemas of streams that will come, by name, where they are known; their fields are held against the attributes.
+    Where the streams are known, their fields are held against the attributes.
 
     Returns:
         The mapped columns, and all attributes of the account by key.
@@ -47,11 +57,11 @@ def check(
         attributes.update(cordial.attributes())
         checklist.ok("key", f"Cordial at {settings.api_url} takes the API key")
     if checklist.failures:
-        for what in ("permissions", "fields", "list"):
-            checklist.untried(what, "needs the API key to work first")
+        for topic in ("permissions", "fields", "list"):
+            checklist.untried(topic, "needs the API key to work first")
     else:
         _check_permissions(settings, cordial, checklist)
-        columns = _check_fields(settings, attributes, checklist, streams)
+        columns = _check_fields(settings, attributes, checklist, streams or {})
         if settings.list_action != "none":
             with checklist.trying("list"):
                 checklist.ok("list", Lists(cordial, settings.list_name, attributes).check())
@@ -69,6 +79,65 @@ def check(
     return columns, attributes
 
 
+def check_fetch(
+    settings: Settings, cordial: Cordial, storage: Storage, folder: Path, checklist: Checklist
+) -> None:
+    """Let Cordial fetch and import a file that holds a header and no contact."""
+    importer = Importer(
+        cordial=cordial,
+        storage=storage,
+        settings=dataclasses.replace(
+            settings,
+            keep_files=False,
+            import_timeout_seconds=min(settings.import_timeout_seconds, FETCH_TIMEOUT_SECONDS),
+        ),
+        null_marker=f"null-{secrets.token_hex(8)}",
+        run_name=f"{storage.folder_tag}-check-{secrets.token_hex(4)}",
+        run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
+    )
+    path = folder / "check.csv"
+    # As exits: only known contacts are touched, and no list is joined.
+    file = ImportFile(1, None, is_exits=True, rows=0, position=0, contacts=array("q"), path=path)
+    with checklist.trying("fetch"):
+        write_csv(path, [settings.identifier_column], [])
+        try:
+            result = importer.deliver(file)
+        except ImportFailedError as error:
+            raise ImportFailedError(
+                f"{error} The file held a header alone: where the job blames that, Cordial could fetch it."
+            ) from error
+        finally:
+            with contextlib.suppress(UserError):
+                storage.delete(f"{importer.run_name}-{file.number:04d}.csv")
+        checklist.ok(
+            "fetch",
+            f"Cordial fetched and read a file with a header alone ({result.seconds:.1f} s, job {result.job_id})",
+        )
+
+
+def selected_streams(file: t.IO[str]) -> Streams:
+    """The selected streams of a tap's catalog, with their selected fields.
+
+    Raises:
+        UserError: If it is not a catalog.
+    """
+    try:
+        entries = Catalog.from_dict(json.load(file)).values()
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The file {file.name} is not a Singer catalog: give --catalog the output of a tap's --discover."
+        ) from error
+    streams = {}
+    for entry in entries:
+        mask = entry.metadata.resolve_selection()
+        if mask[()]:
+            properties = entry.schema.to_dict().get("properties") or {}
+            streams[entry.tap_stream_id] = {
+                "properties": {name: rule for name, rule in properties.items() if mask["properties", name]}
+            }
+    return streams
+
+
 def _check_permissions(settings: Settings, cordial: Cordial, checklist: Checklist) -> None:
     has_lists = settings.list_action != "none"
     with checklist.trying("permissions"):
@@ -83,7 +152,7 @@ def _check_permissions(settings: Settings, cordial: Cordial, checklist: Checklis
 
 
 def _check_fields(
-    settings: Settings, attributes: t.Mapping[str, Attribute], checklist: Checklist, streams: Streams | None
+    settings: Settings, attributes: t.Mapping[str, Attribute], checklist: Checklist, streams: Streams
 ) -> list[Column]:
     columns: list[Column] = []
     mapping: dict[str, str] = {}
@@ -92,8 +161,8 @@ def _check_fields(
             columns = columns_of({**mapping, field: header}, attributes)
             mapping[field] = header
             if not streams:
-                checklist.ok("field", _fields_line(settings, columns[-1], ""))
-    for stream, schema in (streams or {}).items():
+                checklist.ok("field", _field_line(settings, columns[-1]))
+    for stream, schema in streams.items():
         _check_stream(settings, stream, schema, columns, checklist)
     if columns and not streams:
         checklist.untried(
@@ -128,14 +197,14 @@ def _check_stream(
         with checklist.trying("field"):
             mapping.check([column])
             rule = field_schema(schema["properties"], column.field) or {}
-            checklist.ok("field", _fields_line(settings, column, types_of(rule) or "any type"))
+            checklist.ok("field", _field_line(settings, column, types_of(rule) or "any type"))
 
 
-def _fields_line(settings: Settings, column: Column, types: str) -> str:
+def _field_line(settings: Settings, column: Column, types: str = "") -> str:
     field_width = max(map(len, settings.field_mapping))
     header_width = max(map(len, settings.field_mapping.values()))
-    shown = f"{column.field:<{field_width}}  {types:<20}" if types else f"{column.field:<{field_width}}"
-    return f"{shown}  ->  {column.header:<{header_width}}  {_kind(column.attribute)}"
+    field = f"{column.field:<{field_width}}" + (f"  {types:<20}" if types else "")
+    return f"{field}  ->  {column.header:<{header_width}}  {_kind(column.attribute)}"
 
 
 def _kind(attribute: Attribute) -> str:
@@ -151,13 +220,11 @@ def _kind(attribute: Attribute) -> str:
 
 
 def _check_required(settings: Settings, attributes: t.Mapping[str, Attribute]) -> None:
-    mapped = {header.partition(".")[0] for header in settings.field_mapping.values()} | set(
-        settings.field_mapping.values()
-    )
+    headers = settings.field_mapping.values()
+    mapped = {*headers, *(header.partition(".")[0] for header in headers)}
     missing = sorted(key for key, attribute in attributes.items() if attribute.required and key not in mapped)
     if missing and settings.import_strategy == "upsert":
-        msg = (
+        raise UserError(
             f"Cordial requires the attribute {', '.join(missing)} of each contact: map a field to it in field_mapping, make it optional "
             "in Cordial, or set import_strategy to updateOnly."
         )
-        raise UserError(msg)

@@ -32,8 +32,7 @@ from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.signals import StopSignal, Terminated
 from lytics_to_cordial.workspace import open_workspace
-from target_cordial.catalog import selected_streams
-from target_cordial.check import check
+from target_cordial.check import check, check_fetch, selected_streams
 from target_cordial.cordial.api import Cordial
 from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.earlier_runs import clear_earlier_runs
@@ -43,7 +42,6 @@ from target_cordial.delivery.outbox import Outbox
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.progress import where_it_is
 from target_cordial.delivery.rejects import Rejects
-from target_cordial.fetch_check import check_fetch
 from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.report.page import write_report
 from target_cordial.intake.chunks import ChunkReader

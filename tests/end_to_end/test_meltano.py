@@ -64,9 +64,10 @@ def project():
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_meltano_declares_exactly_the_settings_that_the_plugin_has(project, plugin):
-    declared = project["plugins"][GROUPS[plugin]][0]
-    assert declared["settings"] == settings_of(about(plugin))
-    assert declared["capabilities"] == capabilities_of(about(plugin))
+    declared, described = project["plugins"][GROUPS[plugin]][0], about(plugin)
+    assert declared["settings"] == settings_of(described)
+    assert declared["capabilities"] == capabilities_of(described)
+    assert declared["settings_group_validation"] == [described["settings"]["required"]]
 
 
 def test_the_project_fits_meltanos_own_schema(project):
