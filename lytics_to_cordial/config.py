@@ -18,7 +18,7 @@ SettingsT = t.TypeVar("SettingsT")
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-_EXPECTATIONS = {
+_FAULTS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
     "minimum": "must be at least {}",
@@ -83,13 +83,15 @@ def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> Set
     """The typed settings of a checked configuration; settings of the SDK are passed over.
 
     Raises:
-        UserError: If a required setting is missing.
+        UserError: If required settings are missing.
     """
-    for name in _required(settings):
-        if not config.get(name):
-            raise UserError(
-                f"The setting {name} is missing: set it in meltano.yml, or in .env as {prefix}{name.upper()}."
-            )
+    missing = [
+        f"The setting {name} is missing: set it in meltano.yml, or in .env as {prefix}{name.upper()}."
+        for name in _required(settings)
+        if not config.get(name)
+    ]
+    if missing:
+        raise UserError(" ".join(missing))
     # Not strict: JSON schema takes 5.0 for an integer.
     return msgspec.convert(config, settings, strict=False)
 
@@ -161,11 +163,12 @@ def config_errors(config: Config, schema: Schema, prefix: str) -> list[str]:
             continue
         for error in DEFAULT_JSONSCHEMA_VALIDATOR(rule).iter_errors(config[name]):
             place = ".".join([name, *map(str, error.path)])
-            expected = error.validator_value
-            words = [str(word) for word in (expected if isinstance(expected, list) else [expected])]
-            what = _EXPECTATIONS.get(str(error.validator), "is not valid")
-            what = what.format(", ".join(word for word in words if word != "null"))
-            errors.append(f"The setting {place} {what}: correct it in meltano.yml or {prefix}{name.upper()}.")
+            limit = error.validator_value
+            limits = [str(item) for item in (limit if isinstance(limit, list) else [limit]) if item != "null"]
+            fault = _FAULTS.get(str(error.validator), "is not valid").format(", ".join(limits))
+            errors.append(
+                f"The setting {place} {fault}: correct it in meltano.yml or {prefix}{name.upper()}."
+            )
     return errors
 
 

@@ -112,9 +112,11 @@ def test_a_blank_variable_counts_as_unset(box, text):
     assert code == 0, log
     code, _, log = run_with_environment(blank)
     assert code == 1
-    assert (
-        "The setting api_key is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_API_KEY." in log
-    )
+    for name in ("api_key", "storage_url"):
+        assert (
+            f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
+            in log
+        )
 
 
 @pytest.mark.parametrize(
