@@ -110,7 +110,7 @@ def config_from_files(paths: t.Iterable[str]) -> dict[str, t.Any]:
             raise UserError(
                 f"The configuration file {path} cannot be read ({error.strerror}): correct --config."
             ) from error
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             # Without the message, which may hold a secret.
             raise UserError(f"The configuration file {path} is not JSON: correct it.") from error
         if not isinstance(content, dict):
@@ -151,7 +151,7 @@ def _read(text: str, rule: Schema) -> t.Any:
         return word in _TRUE
     try:
         return msgspec.json.decode(text.strip())
-    except msgspec.DecodeError:
+    except ValueError:
         return text
 
 

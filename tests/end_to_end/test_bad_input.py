@@ -54,6 +54,7 @@ def nothing_happened(box):
         ({"page_size": 1000}, "The setting page_size must be at most 100"),
         ({"ledger_url": "/dev/null/ledger"}, "The ledger"),
         ({"ledger_url": "s3://someone:hunter2@bucket/ledger"}, "ledger_url must not hold a password"),
+        ({"ledger_url": "sftp://someone:hun/ter2@host/ledger"}, "ledger_url must not hold a password"),
         (
             {"change_detection": "triggers", "triggers_url": "/nowhere/triggers"},
             "nowhere/triggers is missing: create it, correct triggers_url",

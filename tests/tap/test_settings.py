@@ -44,7 +44,11 @@ def test_a_setting_that_does_not_exist_is_told(box):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"{'secret'", "is not JSON"), (b"[1]", "must hold one JSON object")],
+    [
+        (b"{'secret'", "is not JSON"),
+        (b'{"secret": "\xff"}', "is not JSON"),
+        (b"[1]", "must hold one JSON object"),
+    ],
 )
 def test_a_file_that_is_no_configuration_is_one_sentence(content, sentence):
     ended = run_process(content)

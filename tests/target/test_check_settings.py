@@ -131,15 +131,15 @@ def test_a_boolean_may_be_written_in_the_usual_ways(box, text, keeps):
 
 
 WRONG = {
-    "batch_size_rows": ("hush-hush", "must be of type integer"),
     "batch_wait_seconds": ("hush-hush", "must be of type number"),
+    "max_concurrent_imports": ("hush\udcff", "must be of type integer"),
     "keep_files": ("hush-hush", "must be of type boolean"),
     "field_mapping": ('{"hush": 1', "must be of type object"),
     "storage_options": ("hush=hush", "must be of type object"),
     "list_action": ("hush-hush", "must be one of sync, add, none"),
     "max_removal_percent": ("101", "must be at most 100"),
     "max_reject_percent": ("NaN", "must be of type number"),
-    "max_concurrent_imports": ("0", "must be at least 1"),
+    "batch_size_rows": ("0", "must be at least 1"),
     "poll_interval_seconds": ("0", "must be more than 0"),
     "api_url": ("hush-hush", "must be an http(s) URL"),
     "identifier_column": ("hush-hush", "must name the address of a channel"),
@@ -172,6 +172,7 @@ def test_a_wrong_value_in_the_environment_is_one_sentence_without_the_value(box,
         ({"field_mapping": ["hush"]}, "The setting field_mapping must be of type object"),
         ({"api_key": {"hush": 1}}, "The setting api_key must be of type string"),
         ({"api_key": None}, "The setting api_key is missing"),
+        ({"api_url": "http://[hush"}, "The setting api_url must be an http(s) URL"),
         ({"storage_url": " "}, "The setting storage_url is missing"),
         (
             {"subscribe_status": "hush"},
