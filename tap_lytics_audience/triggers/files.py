@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import gzip
-import io
 import os
 import re
 import typing as t
-import zlib
 from dataclasses import dataclass
 
 import fsspec
@@ -19,21 +16,14 @@ from fsspec.implementations.local import LocalFileSystem
 from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-SMALL_FILE_BYTES = 8 * 1024 * 1024
-"""Files up to this size are fetched whole, many at once; larger ones are read as they come."""
 FETCH_BYTES = 32 * 1024 * 1024
 FETCH_FILES = 256
-BUFFER_BYTES = 128 * 1024
-HEAD_BYTES = 1024
 
 _TIME_NAMES = ("mtime", "LastModified", "last_modified")
 """What filesystems call the modification time: most, s3, Azure."""
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
 @dataclass(frozen=True, order=True)
@@ -49,14 +39,6 @@ class LandedFile:
     landed_at: dt.datetime
     path: str
     size: int
-
-
-class GoneError(Exception):
-    """A file is no longer there."""
-
-
-class BrokenError(Exception):
-    """A file's bytes are not what they should be."""
 
 
 class LandedFiles:
@@ -97,28 +79,24 @@ class LandedFiles:
         except Exception as error:
             raise self._unreadable(error, self._folder) from error
 
-    def texts(
-        self, files: Sequence[LandedFile]
-    ) -> Iterator[tuple[LandedFile, contextlib.AbstractContextManager[t.BinaryIO]]]:
-        """What files hold, unpacked.
+    def contents(self, files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, bytes | None]]:
+        """Yield each file with its content; None for one that is gone.
 
-        Args:
-            files: The files.
-
-        Yields:
-            Each file, and its text, to be opened and read before the next. That raises `GoneError`, `BrokenError`, or
-            `UserError` if the storage does not give it.
+        Raises:
+            UserError: If the storage does not give a file.
         """
         for batch in _batches(files):
-            if batch[0].size > SMALL_FILE_BYTES:
-                yield batch[0], self._text(batch[0], None)
-                continue
             # One call each would take a round trip a file. What a file has grown by meanwhile lands anew.
             contents = self._files.cat_ranges(
                 [file.path for file in batch], [0] * len(batch), [file.size for file in batch]
             )
             for file, content in zip(batch, contents, strict=True):
-                yield file, self._text(file, content)
+                if isinstance(content, FileNotFoundError):
+                    yield file, None
+                elif isinstance(content, Exception):
+                    raise self._unreadable(content, file.path) from content
+                else:
+                    yield file, content
 
     def shown(self, path: str) -> str:
         """A path for messages, without what may be an address.
@@ -169,38 +147,8 @@ class LandedFiles:
         modified = next((info[key] for key in _TIME_NAMES if info.get(key)), None)
         return LandedFile(_utc(modified or self._files.modified(path)), path, info["size"])
 
-    @contextlib.contextmanager
-    def _text(self, file: LandedFile, content: bytes | Exception | None) -> Iterator[t.BinaryIO]:
-        """A file's text, of its content if that is fetched already."""
-        if isinstance(content, Exception):
-            raise self._unreadable(content, file.path) from content
-        with contextlib.ExitStack() as stack:
-            try:
-                raw: t.Any = io.BytesIO(content) if content is not None else self._stream(file)
-                text: t.Any = stack.enter_context(io.BufferedReader(raw, BUFFER_BYTES))
-                head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
-                # Some stores unpack what they serve, so a name that ends in .gz proves nothing.
-                if head.startswith(_GZIP) or (file.path.endswith(".gz") and not _begins_as_json(head)):
-                    text = stack.enter_context(gzip.GzipFile(fileobj=text))
-                    head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
-                if _CONTROL.search(head.partition(b"\n")[0]):
-                    raise BrokenError
-                if head.startswith(_BYTE_ORDER_MARK):
-                    text.read(len(_BYTE_ORDER_MARK))
-                yield text
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise BrokenError from error
-
-    def _stream(self, file: LandedFile) -> _Stream:
-        return _Stream(
-            lambda: self._files.open(file.path, "rb", block_size=SMALL_FILE_BYTES),
-            lambda error: self._unreadable(error, file.path),
-        )
-
     def _unreadable(self, error: Exception, path: str) -> Exception:
         """What to raise for an error of the storage."""
-        if isinstance(error, FileNotFoundError):
-            return GoneError()
         place = self.shown(path)
         if isinstance(error, NotADirectoryError):
             return UserError(
@@ -213,33 +161,6 @@ class LandedFiles:
         return UserError(
             f"{place} cannot be read ({_reason(error)}): check triggers_url, its credentials and the network, then run again."
         )
-
-
-class _Stream(io.RawIOBase):
-    """A file that is read as it comes, with errors as the folder tells them."""
-
-    def __init__(self, open_file: Callable[[], t.Any], told: Callable[[Exception], Exception]) -> None:
-        self._told = told
-        try:
-            self._file = open_file()
-        except Exception as error:
-            raise told(error) from error
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: t.Any) -> int:
-        try:
-            content: bytes = self._file.read(len(buffer))
-        except Exception as error:
-            raise self._told(error) from error
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 def _open(url: str) -> tuple[t.Any, str]:
@@ -263,24 +184,17 @@ def _open(url: str) -> tuple[t.Any, str]:
 
 
 def _batches(files: Sequence[LandedFile]) -> Iterator[list[LandedFile]]:
-    """Small files in batches that fit in memory, large ones each alone."""
+    """Files in batches that fit in memory."""
     batch: list[LandedFile] = []
-    room = FETCH_BYTES
+    size = 0
     for file in files:
-        if batch and (len(batch) == FETCH_FILES or file.size > min(room, SMALL_FILE_BYTES)):
+        if batch and (len(batch) == FETCH_FILES or size + file.size > FETCH_BYTES):
             yield batch
-            batch, room = [], FETCH_BYTES
+            batch, size = [], 0
         batch.append(file)
-        room -= file.size
-        if file.size > SMALL_FILE_BYTES:
-            yield batch
-            batch, room = [], FETCH_BYTES
+        size += file.size
     if batch:
         yield batch
-
-
-def _begins_as_json(head: bytes) -> bool:
-    return head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith((b"{", b"["))
 
 
 def _utc(modified: float | str | dt.datetime) -> dt.datetime:

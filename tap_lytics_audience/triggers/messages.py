@@ -1,31 +1,41 @@
-"""Trigger messages as Lytics writes them (Lytics docs: audience triggers), found in text however it is batched.
+"""Trigger messages as Lytics writes them (Lytics docs: audience triggers), found in a file however it is laid out.
 
-A message is a JSON object. Around messages stand only white space, commas and the brackets of arrays. So JSON lines, arrays
-on one line or many, pretty-printed JSON, and messages strung together without line ends all read the same.
+A message is a JSON object. Between messages stand only white space, commas and the brackets of arrays. So JSON lines, arrays,
+pretty-printed JSON, and messages strung together without line ends all follow one rule.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import re
 import typing as t
+import zlib
 from dataclasses import dataclass
 
 import msgspec
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
-MAX_TEXT_BYTES = 1024 * 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Of a file, unpacked. Files are read whole."""
 
 NOT_JSON = "is not JSON"
 NOT_A_MESSAGE = "is not a trigger message of Lytics"
-TOO_LONG = f"is longer than {MAX_LINE_BYTES >> 20} MB"
+CUT = "is cut"
+BROKEN = "begins a file that is corrupt or cut"
+TOO_LARGE = f"begins a file of more than {MAX_FILE_BYTES >> 20} MB, which is not read: land smaller files"
 
-_BETWEEN = b" \t\r\n,"
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
-"""A bracket, or a string, which may hold brackets; it may lack its end."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_HEAD_BYTES = 1024
+_NOT_BETWEEN = re.compile(r"[^ \t\r\n,\[\]]")
+_WINDOW_CHARACTERS = 16 * 1024
+"""The decoder is shown so much text first: its errors count all lines before them."""
 
 
 class SegmentEvent(msgspec.Struct):
-    """What a message says of one audience; `event` alone decides, an older shape has both times."""
+    """What a message says of one audience; `event` alone decides, as an older shape has both times."""
 
     id: str | None = None
     slug: str | None = None
@@ -39,10 +49,10 @@ class Message:
     """A trigger message.
 
     Attributes:
-        line: The line it begins in.
+        line: The line that it begins in.
         fields: The profile's fields, not decoded yet.
         events: What happened.
-        time: When the message was made, as it stands.
+        time: When the message was made, as Lytics wrote it.
     """
 
     line: int
@@ -53,178 +63,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Garbage:
-    """What should be a message and is none.
-
-    Attributes:
-        line: The line it begins in.
-        reason: What is wrong with it.
-    """
+    """Something that stands in place of a message: the line that it begins in, and what is wrong with it."""
 
     line: int
     reason: str
-
-
-class CutError(Exception):
-    """The text ends within a message: it is still being written, or was never finished.
-
-    Attributes:
-        line: The line that the message begins in.
-    """
-
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
-        self.line = line
-
-
-class TooLargeError(Exception):
-    """The text is longer than `MAX_TEXT_BYTES`.
-
-    Attributes:
-        line: The line that is too many.
-    """
-
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
-        self.line = line
-
-
-def lines_of(text: t.BinaryIO) -> t.Iterator[bytes | None]:
-    """The lines of a text, with their ends.
-
-    Args:
-        text: The text.
-
-    Yields:
-        Lines; None for one longer than `MAX_LINE_BYTES`.
-
-    Raises:
-        TooLargeError: If there is too much of it.
-    """
-    size = number = 0
-    in_long_line = False
-    while line := text.readline(MAX_LINE_BYTES):
-        size += len(line)
-        if size > MAX_TEXT_BYTES:
-            raise TooLargeError(number + 1)
-        ends = line.endswith(b"\n") or len(line) < MAX_LINE_BYTES
-        number += ends
-        if in_long_line or not ends:
-            if ends:
-                yield None
-            in_long_line = not ends
-        else:
-            yield line
-    if in_long_line:
-        yield None
-
-
-def messages(lines: t.Iterable[bytes | None]) -> t.Iterator[Message | Garbage]:
-    """The messages in a text.
-
-    Args:
-        lines: Its lines, with their ends; None for one that is too long.
-
-    Yields:
-        Messages, and what should be some.
-
-    Raises:
-        CutError: If the last line has no end and is not JSON.
-    """
-    scanner = _Scanner()
-    ends = True
-    for number, line in enumerate(lines, 1):
-        if line is None:
-            yield from scanner.broken_off()
-            yield Garbage(number, TOO_LONG)
-            continue
-        ends = line.endswith(b"\n")
-        whole = _whole_line(line, number)
-        # Inside a pretty-printed message a line can be an object or array of its own, but not a message.
-        if whole and (not scanner.is_inside or any(isinstance(found, Message) for found in whole)):
-            yield from scanner.broken_off()
-            yield from whole
-            continue
-        for begun, text in scanner.objects(line, number):
-            found = Garbage(begun, NOT_JSON) if text is None else _read(text, begun)
-            if found == Garbage(begun, NOT_JSON) and not ends:
-                raise CutError(begun)
-            yield found
-    if scanner.is_open and not ends:
-        raise CutError(scanner.begun)
-    if scanner.is_open:
-        yield Garbage(scanner.begun, NOT_JSON)
-
-
-class _Scanner:
-    """Cuts lines into the objects that they hold.
-
-    Attributes:
-        begun: The line that an open object, or the outermost open array, begins in.
-    """
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self._text: bytearray | None = bytearray()
-        """Of an open object, from its earlier lines; None once it is too long to be kept."""
-        self._depth = 0
-        self._arrays = 0
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether the last line ended within an object."""
-        return self._depth > 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the last line ended within an object or an array."""
-        return self._depth > 0 or self._arrays > 0
-
-    def broken_off(self) -> t.Iterator[Garbage]:
-        """Give up the open object, if there is one."""
-        if self._depth:
-            yield Garbage(self.begun, NOT_JSON)
-            self._text = bytearray()
-            self._depth = 0
-
-    def objects(self, line: bytes, number: int) -> t.Iterator[tuple[int, bytes | None]]:
-        """The objects that end in a line.
-
-        Yields:
-            The line it begins in, and its text; None where something else stands in place of an object.
-        """
-        start = 0
-        for token in _TOKEN.finditer(line):
-            mark = token[0]
-            if self._depth:
-                self._depth += (mark in {b"{", b"["}) - (mark in {b"}", b"]"})
-                if not self._depth:
-                    self._keep(line[start : token.end()])
-                    yield self.begun, None if self._text is None else bytes(self._text)
-                    self._text = bytearray()
-                    start = token.end()
-                continue
-            if mark not in {b"{", b"[", b"]"} or line[start : token.start()].strip(_BETWEEN):
-                break
-            if mark == b"{":
-                start = token.start()
-                self._depth = 1
-                self.begun = number
-            else:
-                start = token.end()
-                if mark == b"[" and not self._arrays:
-                    self.begun = number
-                self._arrays = max(0, self._arrays + (1 if mark == b"[" else -1))
-        if self._depth:
-            self._keep(line[start:])
-        elif line[start:].strip(_BETWEEN):
-            self._arrays = 0
-            yield number, None
-
-    def _keep(self, text: bytes) -> None:
-        if self._text is not None:
-            self._text += text
-            if len(self._text) > MAX_LINE_BYTES:
-                self._text = None
 
 
 class _Meta(msgspec.Struct):
@@ -240,31 +82,120 @@ class _Envelope(msgspec.Struct):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_events = msgspec.json.Decoder(list[SegmentEvent] | None).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+# It finds the end of an object, no more. Numbers as text can have any length.
+_decode_first = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
-def _read(text: bytes | msgspec.Raw, line: int) -> Message | Garbage:
+def messages(content: bytes) -> t.Iterator[Message | Garbage]:
+    """Yield the messages in a file, plain or gzip, and the garbage among them.
+
+    Garbage costs no message on another line. Its reason is `CUT` if the file ends within it, and `BROKEN` if the file cannot be
+    unpacked: such a file may still be being written.
+    """
+    try:
+        text = _unpacked(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        yield Garbage(1, BROKEN)
+        return
+    if len(text) > MAX_FILE_BYTES:
+        yield Garbage(1, TOO_LARGE)
+        return
+    if _CONTROL.search(text[:_HEAD_BYTES].partition(b"\n")[0]):
+        yield Garbage(1, BROKEN)
+        return
+    # 1. Most lines are a message, or an array of messages.
+    # 2. Lines between them that are not are put together, and objects are looked for in all of them.
+    begin, begin_line, end = 0, 1, 0
+    for line_number, line in enumerate(io.BytesIO(text), 1):
+        found = _in_line(line, line_number)
+        # Inside a pretty-printed message, a line can be JSON of its own, but not a message.
+        if found is not None and (begin == end or any(isinstance(item, Message) for item in found)):
+            yield from _in_lines(text[begin:end], begin_line)
+            yield from found
+            begin, begin_line = end + len(line), line_number + 1
+        end += len(line)
+    yield from _in_lines(text[begin:], begin_line, can_be_cut=not text.endswith(b"\n"))
+
+
+def _unpacked(content: bytes) -> bytes:
+    # Some stores unpack what they serve, so a name that ends in .gz proves nothing.
+    if content.startswith(_GZIP):
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    return content.removeprefix(_BYTE_ORDER_MARK)
+
+
+def _in_line(line: bytes, line_number: int) -> list[Message | Garbage] | None:
+    """What a line holds that is one object, one array or blank; None for any other line."""
+    text = line.strip(b" \t\r\n,")
+    if text.startswith(b"["):
+        try:
+            return [_read(item, line_number) for item in _decode_array(text)]
+        except RecursionError:
+            return [Garbage(line_number, NOT_JSON)]
+        except (msgspec.DecodeError, UnicodeError):
+            return None
+    found = _read(text, line_number) if text else None
+    return None if found == Garbage(line_number, NOT_JSON) else [found] if found else []
+
+
+def _in_lines(block: bytes, line_number: int, *, can_be_cut: bool = False) -> t.Iterator[Message | Garbage]:
+    """Yield messages that stand on several lines, or several on one line.
+
+    Args:
+        block: Some lines.
+        line_number: The number of the first.
+        can_be_cut: Whether the file ends here, without the end of a line.
+    """
+    text = block.decode("utf-8", "surrogateescape")
+    end = 0
+    while something := _NOT_BETWEEN.search(text, end):
+        begin = something.start()
+        line_number += text.count("\n", end, begin)
+        is_object, end = _object_end(text, begin)
+        if is_object:
+            yield _read(text[begin:end].encode("utf-8", "surrogateescape"), line_number)
+        else:
+            end = _garbage_end(text, begin, end)
+            yield Garbage(line_number, CUT if can_be_cut and end == len(text) else NOT_JSON)
+        line_number += text.count("\n", begin, end)
+
+
+def _object_end(text: str, begin: int) -> tuple[bool, int]:
+    """Whether an object begins at a place, and where it ends, or where the decoder stopped if it is none."""
+    if not text.startswith("{", begin):
+        return False, begin
+    size = _WINDOW_CHARACTERS
+    while True:
+        window = text[begin : begin + size]
+        try:
+            return True, begin + _decode_first(window)[1]
+        except RecursionError:
+            return False, len(text)
+        except json.JSONDecodeError as error:
+            # No word of JSON holds the end of a line, so the end of the window can only spoil its last line.
+            if begin + size >= len(text) or "\n" in window[error.pos :]:
+                return False, begin + error.pos
+        size *= 2
+
+
+def _garbage_end(text: str, begin: int, stopped: int) -> int:
+    """Where garbage ends: where the decoder met another object, or with the line that it did not understand."""
+    if text.startswith("{", stopped) and "\n" in text[begin:stopped]:
+        return stopped
+    line_end = text.find("\n", stopped)
+    return len(text) if line_end < 0 else line_end
+
+
+def _read(text: bytes | msgspec.Raw, line_number: int) -> Message | Garbage:
     try:
         envelope = _decode_envelope(text)
         if "segment_events" not in envelope.data:
-            return Garbage(line, NOT_A_MESSAGE)
+            return Garbage(line_number, NOT_A_MESSAGE)
         events = _decode_events(envelope.data["segment_events"])
     except msgspec.ValidationError:
-        return Garbage(line, NOT_A_MESSAGE)
+        return Garbage(line_number, NOT_A_MESSAGE)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Garbage(line, NOT_JSON)
-    stamped = None if envelope.meta is None else envelope.meta.timestamp
-    return Message(line, envelope.data, events or [], stamped or envelope.time)
-
-
-def _whole_line(line: bytes, number: int) -> list[Message | Garbage] | None:
-    """The messages of a line that is one message or one array of them, as most are; None for any other."""
-    text = line.strip(_BETWEEN)
-    if text.startswith(b"{"):
-        found = _read(text, number)
-        return [found] if isinstance(found, Message) else None
-    if text.startswith(b"["):
-        try:
-            return [_read(item, number) for item in _decode_array(text)]
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
-    return None
+        return Garbage(line_number, NOT_JSON)
+    timestamp = None if envelope.meta is None else envelope.meta.timestamp
+    return Message(line_number, envelope.data, events or [], timestamp or envelope.time)

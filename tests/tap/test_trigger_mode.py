@@ -209,6 +209,19 @@ def test_a_folder_that_is_not_there_is_one_clear_sentence_from_the_first_run_on(
     assert result.records == []
 
 
+@pytest.mark.parametrize("rescan_days", [0, 7])
+def test_garbage_keeps_no_message_and_no_scan_from_being_read(box, config, tmp_path, caplog, rescan_days):
+    first = run(config)
+    (tmp_path / "landed" / "garbage.json").write_bytes(b"garbage\n" * 1_500)
+    box.world.advance(AUDIENCE, enter=2, leave=1)
+    box.land_triggers()
+    second = run({**config, "rescan_days": rescan_days}, first.state)
+    assert second.error == ""
+    assert second.counts == {"enter": 2, "exit": 1}
+    assert apply(apply(set(), first), second) == addresses(box)
+    assert "trigger messages cannot be read, 1,500 of them in" in caplog.text
+
+
 def test_messages_of_other_audiences_are_passed_over(make_box, tmp_path):
     box = make_box(
         [AudienceSpec("VIP Customers", 10), AudienceSpec("Lapsed", 10)], triggers_url=tmp_path / "landed"
