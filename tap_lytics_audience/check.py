@@ -6,9 +6,9 @@ import datetime as dt
 import typing as t
 
 from lytics_to_cordial.errors import UserError
+from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import filter_text
 from tap_lytics_audience.lytics.profiles import Profiles
-from tap_lytics_audience.members.block import member_key
 from tap_lytics_audience.members.ledger import Ledger
 from tap_lytics_audience.triggers.files import LandedFiles
 

@@ -1,4 +1,4 @@
-"""What is true of some members: ad hoc scans, each with a control member who must come back."""
+"""Looks up which people are members: queries of many identifiers, each with a control member who must come back."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from lytics_to_cordial.errors import UserError
-from tap_lytics_audience.members.block import member_key
+from tap_lytics_audience.lytics.identifier import member_key
 
 if t.TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from tap_lytics_audience.lytics.api import Audience, Lytics
-    from tap_lytics_audience.lytics.profiles import Profile
-    from tap_lytics_audience.members.selection import Selection
+    from tap_lytics_audience.lytics.profiles import Profile, Profiles
 
     Members: t.TypeAlias = t.Iterable[tuple[str, str]]
 
 VALUES = 99
-"""Identifiers in one query, the control member's aside: with it they fill one page of Lytics."""
+"""Identifiers in a query. With the control member's they fill one page of Lytics."""
 
 
 class LookupFailedError(UserError):
@@ -31,67 +32,59 @@ def look_up(
     members: Members,
     *,
     controls: t.Sequence[tuple[str, str]],
-    selection: Selection,
+    profiles: Profiles,
+    identifier_field: str,
     concurrency: int,
 ) -> t.Iterator[list[Profile]]:
-    """Read those of some people who are in an audience now.
+    """Yield the profiles of those people who are in an audience now; profiles of control members are among them.
 
     Args:
         lytics: The account.
         audience: The audience.
-        members: Key and identifier of each; one key can have several identifiers.
-        controls: Members for certain; without any, nothing proves that an empty answer is one.
-        selection: What to ask for, and which field identifies members.
-        concurrency: How many queries at once.
-
-    Yields:
-        Profiles, those of control members among them.
+        members: The key and an identifier of each; a key can come with several identifiers.
+        controls: People who are in the audience for certain. Without them, nothing proves that an empty answer is true.
+        profiles: The fields to ask for.
+        identifier_field: The field that identifies members.
+        concurrency: How many queries to make at once.
 
     Raises:
-        LookupFailedError: If a control member does not come back, or fewer profiles than Lytics counts.
+        LookupFailedError: If no control member comes back, or fewer profiles than Lytics counts.
         LyticsError: If Lytics does not answer.
     """
-    identifier_of = selection.profiles.getter(selection.identifier)
+    identifier_of = profiles.getter(identifier_field)
 
     def ask(values: list[str]) -> list[Profile]:
-        # A control member may have left a moment ago; that all of several did is no coincidence.
-        for key, raw in controls or [("", "")]:
-            text = filter_text(audience, selection.identifier, [*values, raw] if raw else values)
-            pages = list(lytics.find(text, selection.profiles))
-            profiles = [profile for page in pages for profile in page.profiles]
-            is_whole = all(page.total is None or len(profiles) >= page.total for page in pages)
-            if is_whole and (not key or key in map(member_key, map(identifier_of, profiles))):
-                return profiles
-        msg = (
+        # One control member may have left a moment ago. That all of several did is no coincidence.
+        for key, identifier in controls or [("", "")]:
+            filter_ = filter_text(audience, identifier_field, [*values, identifier] if identifier else values)
+            pages = list(lytics.find(filter_, profiles))
+            answer = [profile for page in pages for profile in page.profiles]
+            is_whole = all(page.total is None or len(answer) >= page.total for page in pages)
+            if is_whole and (not key or key in map(member_key, map(identifier_of, answer))):
+                return answer
+        raise LookupFailedError(
             f"Lytics' answers about members of audience {audience.slug!r} lack people who are in it for certain, so it cannot confirm "
             "who left: no exit of this audience was sent; run again later, and tell Lytics' support if it stays so."
         )
-        raise LookupFailedError(msg)
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lookup")
     try:
-        waiting: collections.deque[t.Any] = collections.deque()
+        queries: collections.deque[Future[list[Profile]]] = collections.deque()
         for values in _chunks(members):
-            waiting.append(pool.submit(ask, values))
-            if len(waiting) > 2 * concurrency:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            queries.append(pool.submit(ask, values))
+            if len(queries) > 2 * concurrency:
+                yield queries.popleft().result()
+        while queries:
+            yield queries.popleft().result()
     finally:
-        # Whoever stops early does not wait for answers that nobody reads.
+        # If the consumer stops early, drop the outstanding queries.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def filter_text(audience: Audience, field: str, values: t.Iterable[str]) -> str:
-    """A filter for those members of an audience who have one of some identifiers (Lytics docs: FilterQL).
+    """A filter for members of an audience by their identifiers (Lytics docs: FilterQL).
 
-    Args:
-        audience: The audience.
-        field: The identifier's field.
-        values: Identifiers. People influence them, so they are quoted.
-
-    Returns:
-        FilterQL.
+    People influence their identifiers, so these are quoted.
     """
     name = audience.slug if re.fullmatch(r"[A-Za-z0-9_-]+", audience.slug) else audience.id
     return f"FILTER AND (INCLUDE {name}, {field} IN ({', '.join(map(_quoted, values))})) FROM user"
@@ -102,12 +95,13 @@ def _quoted(value: str) -> str:
 
 
 def _chunks(members: Members) -> t.Iterator[list[str]]:
+    """The values to ask for, in lists that fit a query. A member is asked for by key, and as spelled in Lytics."""
     values: list[str] = []
-    for key, raw in members:
-        new = [key] if raw == key else [key, raw]
-        if len(values) + len(new) > VALUES:
+    for key, identifier in members:
+        spellings = [key] if identifier == key else [key, identifier]
+        if len(values) + len(spellings) > VALUES:
             yield values
             values = []
-        values += [value for value in new if value not in values]
+        values += [spelling for spelling in spellings if spelling not in values]
     if values:
         yield values

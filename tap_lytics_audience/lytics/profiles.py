@@ -1,4 +1,4 @@
-"""Profiles as a scan gives them: decoded straight into objects of the fields that were asked for."""
+"""Profiles of a scan: decoded straight into objects that have the fields asked for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from msgspec.structs import astuple
 from tap_lytics_audience.lytics.schema import EXACT, TEXT_LISTS, Json, MisfitError, converter, map_item
 
 Profile: t.TypeAlias = msgspec.Struct
-"""An object with a field for each that was asked for, in that order; null where the profile has none."""
-
+"""An object with the fields that were asked for, in their order; None where the profile has no value."""
 
 _T = t.TypeVar("_T")
 
 
 class _Reply(msgspec.Struct, t.Generic[_T]):
-    """An answer to a scan (Lytics docs: segment scan)."""
+    """A page as Lytics sends it (Lytics docs: segment scan)."""
 
     data: list[_T]
     total: t.Any = None
@@ -34,8 +33,8 @@ class Page:
     """A page of a scan.
 
     Attributes:
-        profiles: Its profiles.
-        total: The size of the whole audience, where Lytics says it.
+        profiles: The profiles on it.
+        total: How many profiles all pages hold together, where Lytics says it.
         cursor: Where the next page starts; blank on the last.
     """
 
@@ -46,13 +45,13 @@ class Page:
 
 @dataclass
 class Profiles:
-    """Reads profiles.
+    """Decodes pages of profiles, and makes their values fit the types of their fields.
 
-    Pages are decoded into classes made for the fields: to go by dictionaries took three times as long.
+    Pages are decoded into classes made for these fields: dictionaries took three times as long.
 
     Attributes:
-        kinds: Lytics type of each field, by its name; blank for one that is taken as it comes.
-        unasked: Those of them that the account does not know, and that may come all the same.
+        kinds: The Lytics type of each field by its name; blank for a field whose values stay as they come.
+        unasked: Fields of `kinds` that the account's schema lacks. Lytics is not asked for them, but may send them.
         misfits: How many values of each field did not fit its type, and became null.
     """
 
@@ -61,65 +60,49 @@ class Profiles:
     misfits: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """A class for pages whose values are nearly as they should be, and one for those that hold anything."""
+        """Make a class for pages with the usual values, and a slower one for pages with any others."""
         usual = object_class("Profile", {name: _usual_type(kind) for name, kind in self.kinds.items()})
-        self._odd = odd = object_class("Profile", dict.fromkeys(self.kinds, t.Any))
+        self._loose = loose = object_class("Profile", dict.fromkeys(self.kinds, t.Any))
         self._attributes = dict(zip(self.kinds, usual.__struct_fields__, strict=True))
-        self._decode = msgspec.json.Decoder(_Reply[usual]).decode  # type: ignore[valid-type]
-        self._decode_odd = msgspec.json.Decoder(_Reply[t.Any]).decode
-        plan = [
+        self._decode_usual = msgspec.json.Decoder(_Reply[usual]).decode  # type: ignore[valid-type]
+        self._decode_loose = msgspec.json.Decoder(_Reply[t.Any]).decode
+        conversions = [
             (place, EXACT.get(kind), converter(kind), name)
             for place, (name, kind) in enumerate(self.kinds.items())
             if _usual_type(kind) is not t.Any
         ]
-        self._plans = {
-            odd: plan,
-            usual: [step for step in plan if _may_be_text(self.kinds[step[3]])],
+        self._conversions = {
+            loose: conversions,
+            usual: [item for item in conversions if _can_be_text(self.kinds[item[3]])],
         }
 
     @property
     def names(self) -> list[str]:
-        """The fields to ask for."""
+        """The fields to ask Lytics for."""
         return [name for name in self.kinds if name not in self.unasked]
 
     def page(self, content: bytes) -> Page | None:
-        """Decode an answer.
-
-        Args:
-            content: A page as Lytics sent it.
-
-        Returns:
-            The page; None if this is none.
-        """
+        """Decode a page as Lytics sent it; None if the content is no page."""
         with contextlib.suppress(msgspec.DecodeError, UnicodeError):
             try:
-                found = self._decode(content)
+                reply = self._decode_usual(content)
             except msgspec.ValidationError:
-                found = self._decode_odd(content)
-                found.data = [msgspec.convert(row, self._odd) for row in found.data if isinstance(row, dict)]
-            total = found.total if type(found.total) is int else None
-            return Page(found.data, total, str(found.next or ""))
+                reply = self._decode_loose(content)
+                reply.data = [
+                    msgspec.convert(row, self._loose) for row in reply.data if isinstance(row, dict)
+                ]
+            total = reply.total if type(reply.total) is int else None
+            return Page(reply.data, total, str(reply.next or ""))
         return None
 
     def getter(self, name: str) -> t.Callable[[Profile], Json]:
-        """How to get a field's value as it came.
-
-        Args:
-            name: The field.
-        """
+        """A function that gets the value of a field, as Lytics wrote it."""
         return operator.attrgetter(self._attributes[name])
 
     def typed(self, profile: Profile) -> list[Json]:
-        """A profile's values, made to fit their fields' types.
-
-        Args:
-            profile: The profile.
-
-        Returns:
-            Values in the order of `kinds`.
-        """
+        """The values of a profile, in the order of `kinds`; one that cannot fit its type is None and counted."""
         values = list(astuple(profile))
-        for place, exact, convert, name in self._plans[type(profile)]:
+        for place, exact, convert, name in self._conversions[type(profile)]:
             value = values[place]
             if value is not None and type(value) is not exact:
                 try:
@@ -131,11 +114,9 @@ class Profiles:
 
 
 def object_class(name: str, fields: dict[str, t.Any]) -> type[msgspec.Struct]:
-    """A class of objects with fields of any name, which msgspec reads and writes much faster than dictionaries.
+    """A class with the given Python type for each field, which can also be None.
 
-    Args:
-        name: What to call it.
-        fields: Python type of each field by its name; all can be null.
+    msgspec reads and writes its objects much faster than dictionaries. Fields may have any name.
     """
     names = {f"field{number}": field_name for number, field_name in enumerate(fields)}
     return msgspec.defstruct(
@@ -147,7 +128,7 @@ def object_class(name: str, fields: dict[str, t.Any]) -> type[msgspec.Struct]:
 
 
 def _usual_type(kind: str) -> t.Any:
-    """The Python type of most values of a Lytics type: those that fit, and numbers and booleans as text."""
+    """The Python type of most values of a Lytics type: values that fit, and numbers and booleans as text."""
     exact: t.Any = EXACT.get(kind)
     if exact is not None:
         return exact | (int | str if exact is float else str) | None
@@ -157,6 +138,6 @@ def _usual_type(kind: str) -> t.Any:
     return t.Any if item is None else types.GenericAlias(dict, (str, _usual_type(item))) | None
 
 
-def _may_be_text(kind: str) -> bool:
-    """Whether values that should be none can be text all the same."""
+def _can_be_text(kind: str) -> bool:
+    """Whether a usual value can be text in place of a number or boolean."""
     return EXACT.get(map_item(kind) or kind, str) is not str

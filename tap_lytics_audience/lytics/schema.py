@@ -1,4 +1,4 @@
-"""Profile fields: what JSON schema a Lytics type has, and how its loose values are made to fit it."""
+"""Profile fields: the JSON schema of each Lytics type, and how values are made to fit it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass(frozen=True)
 class Field:
-    """A profile field of the account's schema."""
+    """A profile field of the account (Lytics docs: schema)."""
 
     name: str
     type: str
@@ -39,16 +39,13 @@ class MisfitError(ValueError):
 
 
 def json_schema(kind: str) -> dict[str, Json]:
-    """The JSON schema of a Lytics type; every profile field may be missing, and so null (Lytics docs: schema).
+    """The JSON schema of a Lytics type such as `map[string]int` (Lytics docs: schema).
 
-    Args:
-        kind: The type, such as `map[string]int`.
-
-    Returns:
-        The schema. A type that is not known, or has no fixed shape, takes anything.
+    Every field may be missing in a profile, so null is always allowed. A type that is not known, or that has no fixed shape,
+    allows anything.
     """
     if kind == "date":
-        # Some hold a day alone, some a time: a format would be wrong for either.
+        # Some dates are a day, some are a time. Neither format would be right for all.
         return {"type": ["string", "null"]}
     if kind in _TIMES:
         return {"type": ["string", "null"], "format": "date-time"}
@@ -63,33 +60,21 @@ def json_schema(kind: str) -> dict[str, Json]:
 
 
 def type_name(schema: t.Mapping[str, Json]) -> str:
-    """A JSON schema's type, for people.
-
-    Args:
-        schema: As `json_schema` gives it.
-
-    Returns:
-        Its types without null, and its format if it has one.
-    """
+    """The type in a JSON schema of `json_schema`, for people: without null, and with its format if it has one."""
     types = [name for name in schema["type"] if name != "null"]
     name = "any type" if schema["type"] == _ANY["type"] else " or ".join(types)
     return f"{name} ({schema['format']})" if "format" in schema else name
 
 
 def converter(kind: str) -> Converter:
-    """How values are made to fit their field's type: older accounts give numbers and booleans as text.
+    """A function that makes a value fit a Lytics type; null aside. It raises `MisfitError` if the value cannot fit.
 
-    Args:
-        kind: The type.
-
-    Returns:
-        A function of a value that is not null, which gives the typed value or raises MisfitError.
+    Older accounts give numbers and booleans as text.
     """
-    simple = _CONVERTERS.get(kind)
-    if simple is not None:
-        return simple
+    if kind in _CONVERTERS:
+        return _CONVERTERS[kind]
     item = map_item(kind)
-    return _same if item is None else _map_converter(item)
+    return _unchanged if item is None else _map_converter(item)
 
 
 def _map_converter(kind: str) -> Converter:
@@ -110,16 +95,8 @@ def _map_converter(kind: str) -> Converter:
 
 
 def as_columns(fields: t.Iterable[Field], reserved: t.Container[str]) -> dict[str, str]:
-    """Names in records of all fields.
-
-    Args:
-        fields: The account's fields.
-        reserved: Names that are taken.
-
-    Returns:
-        Name in records by name in Lytics.
-    """
-    names = [item.name for item in fields]
+    """The name in records of each field, by its name in Lytics; a field with a reserved name gets a prefix."""
+    names = [field.name for field in fields]
     columns: dict[str, str] = {}
     for name in names:
         column = name
@@ -157,10 +134,10 @@ def _number(value: Json) -> int | float | decimal.Decimal:
 
 
 def _number_of(text: str) -> int | float | decimal.Decimal:
-    found = None if len(text) > _MAX_NUMBER_CHARACTERS else _NUMBER.fullmatch(text)
-    if found is None:
+    match = None if len(text) > _MAX_NUMBER_CHARACTERS else _NUMBER.fullmatch(text)
+    if match is None:
         raise MisfitError
-    if found.lastgroup is None:
+    if match.lastgroup is None:
         return int(text)
     number = float(text)
     if not math.isfinite(number):
@@ -175,7 +152,7 @@ def _texts(value: Json) -> list[str]:
     return [_text(value)]
 
 
-def _same(value: Json) -> Json:
+def _unchanged(value: Json) -> Json:
     return value
 
 
@@ -189,16 +166,9 @@ def _boolean(value: Json) -> bool:
 
 
 def map_item(kind: str) -> str | None:
-    """The type of a map's values, where all are of one.
-
-    Args:
-        kind: A type.
-
-    Returns:
-        Their type; None if this is no such map.
-    """
-    found = re.fullmatch(r"map\[string\](int|integer|number|float|string|bool|time)", kind)
-    return found[1] if found else None
+    """The type of a map's values; None for a type that is no map, or whose values have no fixed type."""
+    match = re.fullmatch(r"map\[string\](int|integer|number|float|string|bool|time)", kind)
+    return match[1] if match else None
 
 
 _SCALARS = {
@@ -216,7 +186,7 @@ EXACT: dict[str, type] = {
     **dict.fromkeys(("number", "float"), float),
     **dict.fromkeys(("bool", "boolean"), bool),
 }
-"""Python type of JSON values that fit a Lytics type as they are."""
+"""The Python type of JSON values that fit a Lytics type unchanged."""
 _CONVERTERS: dict[str, Converter] = {
     **dict.fromkeys(("string", *_TIMES), _text),
     **dict.fromkeys(("int", "integer"), _integer),

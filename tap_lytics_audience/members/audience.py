@@ -17,9 +17,10 @@ import msgspec
 
 from lytics_to_cordial.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import Bookmark
+from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import LookupFailedError, look_up
 from tap_lytics_audience.lytics.scan import scan
-from tap_lytics_audience.members.block import Spool, member_key
+from tap_lytics_audience.members.block import Spool
 from tap_lytics_audience.members.changes import Changes, Rules
 from tap_lytics_audience.members.selection import Selection, digest_fields
 
@@ -380,7 +381,8 @@ class AudiencePass:
                 self.audience,
                 _counted(first, members, work),
                 controls=controls,
-                selection=self._selection,
+                profiles=self._selection.profiles,
+                identifier_field=self.settings.identifier_field,
                 concurrency=self.settings.scan_concurrency,
             ):
                 self._spool.add(profiles)

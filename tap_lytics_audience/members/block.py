@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import typing as t
-import unicodedata
 
 import msgspec
+
+from tap_lytics_audience.lytics.identifier import member_key
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -32,26 +33,6 @@ class _Line(msgspec.Struct, omit_defaults=True):
     raw: str | None = None
     speaker: str | None = None
     older: list[int] | None = None
-
-
-def member_key(value: object) -> str | None:
-    """The key under which a profile is a member.
-
-    Args:
-        value: Its identifier.
-
-    Returns:
-        The identifier, trimmed; an address in NFC and lower case; None if there is none.
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    text = value.strip() if isinstance(value, str) else ""
-    if "@" in text:
-        if text.isascii():
-            return text.lower()
-        # Lower case can take a letter apart again.
-        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
-    return text or None
 
 
 class Spool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tap_lytics_audience.members.block import member_key
+from tap_lytics_audience.lytics.identifier import member_key
 from target_cordial.intake.cells import RejectedError
 from target_cordial.intake.mapping import contact_key
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, record, run, schema, state
