@@ -1,4 +1,4 @@
-"""Records of audience members as Singer messages on standard output: whole lines, many at a time."""
+"""Records of audience members as Singer messages on standard output: whole lines, many at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 from singer_sdk.io_base import SingerWriter
+from typing_extensions import override
 
 from lytics_to_cordial.errors import UserError
 
@@ -19,7 +20,7 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.members.audience import Record
 
 CHUNK_RECORDS = 500
-"""Lines written at once: a system call for each would take longer than all the rest."""
+"""Lines in one write: a system call for each would take longer than all other work."""
 
 COLUMNS: dict[str, dict[str, t.Any]] = {
     "audience_id": {"type": ["string"], "description": "Which audience: its id in Lytics."},
@@ -32,8 +33,9 @@ COLUMNS: dict[str, dict[str, t.Any]] = {
     },
     "audience_change": {
         "type": ["string"],
-        "enum": ["backfill", "enter", "update", "exit"],
-        "description": "Why this record: a member of the first run, one who entered, whose fields changed, or who left.",
+        "enum": ["backfill", "enter", "update", "exit", "exit_again"],
+        "description": "Why this record: a member of the first run (backfill), one who entered, whose fields changed (update), who left "
+        "(exit), or who left before and is sent once more by a full refresh (exit_again).",
     },
     "audience_changed_at": {
         "type": ["string"],
@@ -41,21 +43,24 @@ COLUMNS: dict[str, dict[str, t.Any]] = {
         "description": "When the tap saw the change.",
     },
 }
-"""The columns that say what a record is about, with their JSON schema."""
+"""The columns that say what a record is about, each with its JSON schema."""
 
+CLOSED_OUTPUT = "The target stopped reading: look at its log, then run again."
+
+_EXITS = ("exit", "exit_again")
 _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True)
 class RecordFormat:
-    """How the records of one audience are written.
+    """Writes the records of one audience as messages.
 
     Attributes:
         stream: The stream's name.
         identifier: The identifier's column.
         audience_id: The audience.
-        audience_slug: Its slug in records.
-        audience_name: Its name in records.
+        audience_slug: The slug in its records.
+        audience_name: The name in its records.
     """
 
     stream: str
@@ -65,14 +70,11 @@ class RecordFormat:
     audience_name: str
 
     def lines(self, records: Iterator[Record], seen_at: str) -> Iterator[tuple[bytes, int]]:
-        """Messages of records, ready to write.
+        """Yield RECORD messages as some whole lines, and how many they are.
 
         Args:
-            records: Change, key and fields of each.
-            seen_at: When their changes were seen.
-
-        Yields:
-            Some whole lines, and how many.
+            records: The change, key and fields of each.
+            seen_at: When the tap saw these changes.
         """
         heads: dict[str, bytes] = {}
         tail = b'},"time_extracted":' + _encode(seen_at) + b"}\n"
@@ -89,21 +91,12 @@ class RecordFormat:
             yield b"".join(lines), len(lines)
 
     def columns(self, change: str, key: str, seen_at: str) -> dict[str, t.Any]:
-        """The columns that every record has.
-
-        Args:
-            change: Why the record.
-            key: The member.
-            seen_at: When the change was seen.
-
-        Returns:
-            Value by column.
-        """
+        """The values of `COLUMNS` and of the identifier, for one record."""
         return {
             "audience_id": self.audience_id,
             "audience_slug": self.audience_slug,
             "audience_name": self.audience_name,
-            "audience_state": "exit" if change == "exit" else "enter",
+            "audience_state": "exit" if change in _EXITS else "enter",
             "audience_change": change,
             "audience_changed_at": seen_at,
             self.identifier: key,
@@ -112,21 +105,19 @@ class RecordFormat:
     def _head(self, change: str, seen_at: str) -> bytes:
         columns = self.columns(change, "", seen_at)
         message = _encode({"type": "RECORD", "stream": self.stream, "record": columns})
-        # All but the empty key and the closing braces: the key and the fields follow.
+        # Without the empty key and the closing braces: the key and the fields follow.
         return message.removesuffix(b'""}}')
 
 
 def write(lines: bytes) -> None:
     """Write whole lines to standard output.
 
-    Args:
-        lines: The lines.
-
     Raises:
-        UserError: If nobody reads them any more.
+        UserError: If the target stopped reading.
     """
     try:
         sys.stdout.flush()
+        # The SDK's tests for taps redirect standard output to text without a buffer of bytes.
         if hasattr(sys.stdout, "buffer"):
             sys.stdout.buffer.write(lines)
             sys.stdout.buffer.flush()
@@ -137,21 +128,11 @@ def write(lines: bytes) -> None:
 
 
 class MessageWriter(SingerWriter):
-    """The SDK's writer of single messages, which tells a closed output in one sentence too."""
+    """The SDK's writer of single messages; it raises a `UserError`, too, if the target stopped reading."""
 
+    @override
     def write_message(self, message: Message) -> None:
-        """Write a message to standard output.
-
-        Args:
-            message: The message.
-
-        Raises:
-            UserError: If nobody reads it any more.
-        """
         try:
             super().write_message(message)
         except BrokenPipeError as error:
             raise UserError(CLOSED_OUTPUT) from error
-
-
-CLOSED_OUTPUT = "The target stopped reading: look at its log, then run again."

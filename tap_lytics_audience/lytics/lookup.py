@@ -33,7 +33,7 @@ def look_up(
     *,
     controls: t.Sequence[tuple[str, str]],
     profiles: Profiles,
-    identifier_field: str,
+    identifier: str,
     concurrency: int,
 ) -> t.Iterator[list[Profile]]:
     """Yield the profiles of those people who are in an audience now; profiles of control members are among them.
@@ -44,19 +44,19 @@ def look_up(
         members: The key and an identifier of each; a key can come with several identifiers.
         controls: People who are in the audience for certain. Without them, nothing proves that an empty answer is true.
         profiles: The fields to ask for.
-        identifier_field: The field that identifies members.
+        identifier: The field that identifies members.
         concurrency: How many queries to make at once.
 
     Raises:
         LookupFailedError: If no control member comes back, or fewer profiles than Lytics counts.
         LyticsError: If Lytics does not answer.
     """
-    identifier_of = profiles.getter(identifier_field)
+    identifier_of = profiles.getter(identifier)
 
     def ask(values: list[str]) -> list[Profile]:
         # One control member may have left a moment ago. That all of several did is no coincidence.
-        for key, identifier in controls or [("", "")]:
-            filter_ = filter_text(audience, identifier_field, [*values, identifier] if identifier else values)
+        for key, spelling in controls or [("", "")]:
+            filter_ = filter_text(audience, identifier, [*values, spelling] if spelling else values)
             pages = list(lytics.find(filter_, profiles))
             answer = [profile for page in pages for profile in page.profiles]
             is_whole = all(page.total is None or len(answer) >= page.total for page in pages)
@@ -97,11 +97,11 @@ def _quoted(value: str) -> str:
 def _chunks(members: Members) -> t.Iterator[list[str]]:
     """The values to ask for, in lists that fit a query. A member is asked for by key, and as spelled in Lytics."""
     values: list[str] = []
-    for key, identifier in members:
-        spellings = [key] if identifier == key else [key, identifier]
+    for key, spelling in members:
+        spellings = [key] if spelling == key else [key, spelling]
         if len(values) + len(spellings) > VALUES:
             yield values
             values = []
-        values += [spelling for spelling in spellings if spelling not in values]
+        values += [value for value in spellings if value not in values]
     if values:
         yield values

@@ -382,7 +382,7 @@ class AudiencePass:
                 _counted(first, members, work),
                 controls=controls,
                 profiles=self._selection.profiles,
-                identifier_field=self.settings.identifier_field,
+                identifier=self._selection.identifier,
                 concurrency=self.settings.scan_concurrency,
             ):
                 self._spool.add(profiles)
