@@ -1,4 +1,4 @@
-"""The folder in which trigger messages land: which files landed since a time, and their text."""
+"""The folder in which trigger messages land: which files landed since a time, and what they hold."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from lytics_to_cordial.errors import UserError
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-FETCH_BYTES = 32 * 1024 * 1024
 FETCH_FILES = 256
+FETCH_BYTES = 32 * 1024 * 1024
+"""So many files are fetched at once: one call for each would take a round trip a file."""
 
 _TIME_NAMES = ("mtime", "LastModified", "last_modified")
-"""What filesystems call the modification time: most, s3, Azure."""
+"""The modification time in most filesystems, in s3, in Azure."""
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
 
 
@@ -32,7 +33,7 @@ class LandedFile:
 
     Attributes:
         landed_at: When it was last modified, UTC.
-        path: Where, as the filesystem has it.
+        path: Its path in the filesystem.
         size: In bytes.
     """
 
@@ -61,32 +62,28 @@ class LandedFiles:
     def since(self, time: dt.datetime) -> list[LandedFile]:
         """The files that landed at a time or after it, oldest first.
 
-        Args:
-            time: That time, aware.
-
         Raises:
             UserError: If the folder is missing or cannot be listed.
         """
         try:
-            found = map(self._landed, self._listing())
-            return sorted(file for file in found if file is not None and file.landed_at >= time)
+            landed = map(self._landed, self._listing())
+            return sorted(file for file in landed if file is not None and file.landed_at >= time)
         except FileNotFoundError as error:
-            msg = (
+            raise UserError(
                 f"The triggers folder {self.shown(self._folder)} is missing: create it, correct triggers_url, or set change_detection to "
                 "scan."
-            )
-            raise UserError(msg) from error
+            ) from error
         except Exception as error:
             raise self._unreadable(error, self._folder) from error
 
     def contents(self, files: Sequence[LandedFile]) -> Iterator[tuple[LandedFile, bytes | None]]:
-        """Yield each file with its content; None for one that is gone.
+        """Yield each file with its content; None for a file that is gone.
 
         Raises:
             UserError: If the storage does not give a file.
         """
         for batch in _batches(files):
-            # One call each would take a round trip a file. What a file has grown by meanwhile lands anew.
+            # To the size that was listed: if a file has grown meanwhile, it lands anew.
             contents = self._files.cat_ranges(
                 [file.path for file in batch], [0] * len(batch), [file.size for file in batch]
             )
@@ -99,14 +96,7 @@ class LandedFiles:
                     yield file, content
 
     def shown(self, path: str) -> str:
-        """A path for messages, without what may be an address.
-
-        Args:
-            path: As the filesystem has it.
-
-        Returns:
-            The path or URL.
-        """
+        """A path or URL for messages, without what may be an address."""
         full = path if isinstance(self._files, LocalFileSystem) else str(self._files.unstrip_protocol(path))
         return re.sub(r"[^/]*(?:@|%40)[^/]*", "(address)", full)
 
@@ -119,19 +109,19 @@ class LandedFiles:
                     with contextlib.suppress(FileNotFoundError):
                         yield self._files.info(os.path.join(folder, name))  # noqa: PTH118 - fsspec takes text
             return
-        # What landed a moment ago is not in a listing that fsspec remembers.
+        # fsspec remembers listings, which lack what landed a moment ago.
         self._files.invalidate_cache()
-        found = self._files.find(self._folder, detail=True)
-        if not found:
+        infos = self._files.find(self._folder, detail=True)
+        if not infos:
             self._check_present()
-        yield from found.values()
+        yield from infos.values()
 
     def _check_folder(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError) or error.filename == self._folder:
             raise error
 
     def _check_present(self) -> None:
-        """Tell an empty folder from a missing one; in an object store only the bucket can be told."""
+        """Tell an empty folder from a missing one. An object store knows of missing buckets alone."""
         place = self._folder if self._folder.startswith("/") else self._folder.partition("/")[0]
         if not self._files.exists(place):
             raise FileNotFoundError
@@ -147,8 +137,7 @@ class LandedFiles:
         modified = next((info[key] for key in _TIME_NAMES if info.get(key)), None)
         return LandedFile(_utc(modified or self._files.modified(path)), path, info["size"])
 
-    def _unreadable(self, error: Exception, path: str) -> Exception:
-        """What to raise for an error of the storage."""
+    def _unreadable(self, error: Exception, path: str) -> UserError:
         place = self.shown(path)
         if isinstance(error, NotADirectoryError):
             return UserError(
@@ -170,21 +159,19 @@ def _open(url: str) -> tuple[t.Any, str]:
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         cure = f"lytics-to-cordial[{extra}]" if extra else f"what fsspec reads {scheme}:// with"
-        msg = f"A {scheme}:// triggers_url needs more packages: install {cure}."
-        raise UserError(msg) from error
+        raise UserError(f"A {scheme}:// triggers_url needs more packages: install {cure}.") from error
     except ValueError as error:
-        msg = (
+        raise UserError(
             "The setting triggers_url must be a path, or a URL that fsspec knows, such as s3://bucket/folder."
-        )
-        raise UserError(msg) from error
+        ) from error
     except Exception as error:
-        msg = f"The triggers_url cannot be opened ({_reason(error)}): check it, its credentials and the network, then run again."
-        raise UserError(msg) from error
+        raise UserError(
+            f"The triggers_url cannot be opened ({_reason(error)}): check it, its credentials and the network, then run again."
+        ) from error
     return files, str(folder)
 
 
 def _batches(files: Sequence[LandedFile]) -> Iterator[list[LandedFile]]:
-    """Files in batches that fit in memory."""
     batch: list[LandedFile] = []
     size = 0
     for file in files:
