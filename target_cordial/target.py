@@ -43,7 +43,7 @@ from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.progress import where_it_is
 from target_cordial.delivery.rejects import Rejects
 from target_cordial.history.journal import Journal, timestamp
-from target_cordial.history.report.page import write_report
+from target_cordial.history.page import write_page
 from target_cordial.intake.chunks import ChunkReader
 from target_cordial.intake.lists import Lists
 from target_cordial.intake.mapping import DELETED_FIELD
@@ -423,7 +423,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         """
         super(BaseSingerReader, cls).invoke(about=about, about_format=about_format)
         if report is not None:
-            click.echo(write_report(journal_url(cls.setting("journal_url", config)), report))
+            click.echo(write_page(journal_url(cls.setting("journal_url", config)), report))
             return
         cls.print_version(print_fn=logger.info)
         target = cls(

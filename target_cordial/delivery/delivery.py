@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import msgspec
 from singer_sdk.metrics import Status
 
 from lytics_to_cordial.errors import UserError, described
-from lytics_to_cordial.progress import duration
-from target_cordial.cordial.api import Sizes
+from lytics_to_cordial.progress import counted, duration
 from target_cordial.delivery.importfile import quoted, write_csv
 from target_cordial.delivery.imports import JOBS_PAGE, KEPT_PREFIX, ImportResult, Stopped
 from target_cordial.history.journal import NO_LIST, timestamp
@@ -29,7 +28,7 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from lytics_to_cordial.signals import StopSignal
-    from target_cordial.cordial.api import ContactList
+    from target_cordial.cordial.api import ContactList, Sizes
     from target_cordial.delivery.batch import Batch
     from target_cordial.delivery.importfile import Cells
     from target_cordial.delivery.imports import Importer
@@ -118,14 +117,14 @@ class Delivery:
             keys: The contacts.
             rows: Their rows.
             position: That of the first record; the others follow.
-            updates: How many of them were on the list before, for the summary alone.
+            updates: How many of them are updates, for the summary alone.
 
         Raises:
             UserError: If an earlier import failed.
         """
         name = _name(target_list)
         self.totals.arrived[name, "updates"] += updates
-        self.totals.arrived[name, "enters"] += len(keys) - updates
+        self.totals.arrived[name, "enters"] += len(keys)
         start = 0
         while start < len(keys):
             with self._changed:
@@ -289,7 +288,7 @@ class Delivery:
         """
         totals = self.totals
         with self._changed:
-            by_list = {name: dict(rows) for name, rows in sorted(totals.by_list.items())}
+            lists = totals.journal_lists(sizes)
         if self.plan is not None:
             for line in self.plan.lines(totals, sizes, self.records, self.rejects.count):
                 logger.info("Plan: %s", line)
@@ -312,10 +311,7 @@ class Delivery:
             outcome=f"plan {outcome}" if self.settings.plan_only else outcome,
             records=self.records,
             failure=failure,
-            lists={
-                name: by_list.get(name, {}) | asdict(sizes.get(name, Sizes()))
-                for name in {**by_list, **sizes}
-            },
+            lists=lists,
             imports=totals.imports,
             rejects=dict(totals.reject_reasons),
             rejected_by_cordial=totals.rejected,
@@ -451,12 +447,11 @@ class Delivery:
             return None
 
     def _note(self, file: ImportFile, result: ImportResult) -> None:
-        kind = "exits" if file.is_exits else "rows"
+        kind = "exit" if file.is_exits else "enter"
         logger.info(
-            "Import %s is done: %s %s in %s (job %s).",
+            "Import %s is done: %s in %s (job %s).",
             result.name,
-            f"{file.rows:,}",
-            kind,
+            counted(file.rows, kind),
             duration(result.seconds),
             result.job_id,
         )
@@ -466,7 +461,7 @@ class Delivery:
             job_id=result.job_id,
             list_id=file.target_list and file.target_list.id,
             list_name=file.target_list and file.target_list.name,
-            kind="exit" if file.is_exits else "enter",
+            kind=kind,
             rows=file.rows,
             inserted=result.inserted,
             updated=result.updated,

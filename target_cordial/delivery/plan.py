@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lytics_to_cordial.progress import counted, duration
 from target_cordial.delivery.importfile import unquoted
-from target_cordial.history.summary import counts_text, reject_reasons
+from target_cordial.history.summary import read_text, reject_reasons, rows_text
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.api import Pace, Sizes
@@ -86,7 +86,7 @@ class Plan:
             size = sizes[name].size_before if name in sizes else None
             now = "" if size is None else f" ({counted(size, 'contact')} now)"
             yield (
-                f"list {name}{now}: {counts_text(totals, name)}; {counted(totals.rows_of(name), 'row')} in "
+                f"list {name}{now}: {read_text(totals, name)}; would import {rows_text(totals, name)} in "
                 f"{counted(totals.imports_of[name], 'file')}{self._removal(name)}."
             )
         contacts = sum(len(set(shard)) for shard in self._contacts)

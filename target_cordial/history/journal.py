@@ -1,32 +1,43 @@
-"""The journal: one JSON line an import and one a run, without personal data, for looking back over months."""
+"""The journal: runs write a JSON line for each import and each run, without personal data; the page reads them back."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
 import os
+import statistics
 import threading
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
+from lytics_to_cordial.errors import UserError
+from target_cordial.run_name import time_of_run
+
 NO_LIST = "(contacts alone)"
 """In place of a list's name, where contacts go on none."""
+NO_END = "no end"
+"""The outcome of a run that left no line of its own."""
+_PLAN = "plan "
+"""Stands before the outcome of a run that only planned."""
 _CAN_APPEND = frozenset({"sftp", "ssh", "s3", "s3a"})
 """Elsewhere nobody promises it: Google's file system takes `ab` for `wb`, and would leave the last line alone."""
+
+Moment = t.Annotated[dt.datetime, msgspec.Meta(tz=True)]
+Count = t.Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Seconds = t.Annotated[float, msgspec.Meta(ge=0, le=10**9)]
 
 logger = logging.getLogger("target-cordial")
 
 
 class Journal:
-    """Appends lines. One that cannot be written is a warning, never a failed run. Several threads may use it.
+    """Appends lines to the file at a URL, or nowhere if that is None; several threads may share it.
 
-    Args:
-        url: The file; a path or an fsspec URL. None keeps no journal.
-        run: The run's name, on each of its lines.
+    A line that cannot be written is a warning and the end of the journal, never a failed run.
     """
 
     def __init__(self, url: str | None, run: str) -> None:
@@ -35,12 +46,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def add(self, event: str, **entry: t.Any) -> None:
-        """Append a line.
-
-        Args:
-            event: `import` or `run`.
-            **entry: What to say of it; never an identifier or a value.
-        """
+        """Append a line for an `import` or a `run`; an entry never holds an identifier or a profile value."""
         line = msgspec.json.encode({"time": timestamp(), "run": self._run, "event": event, **entry}) + b"\n"
         with self._lock:
             if self._url is None:
@@ -56,8 +62,186 @@ class Journal:
 
 
 def timestamp() -> str:
-    """Now, as the journal and its readers have it: UTC, to the millisecond."""
+    """The present time as the journal has it: UTC, to the millisecond."""
     return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class ListCounts(msgspec.Struct, frozen=True):
+    """What a run did to one list.
+
+    Attributes:
+        enters: Rows imported for contacts that join or change.
+        exits: Rows imported for contacts that leave.
+        size_before: Contacts on the list when the run first met it; None if not known.
+        size_after: Contacts on the list at the end of the run; None if not known.
+        members: Members of the audience at the end of the run; None if not known.
+    """
+
+    enters: Count = 0
+    exits: Count = 0
+    size_before: Count | None = None
+    size_after: Count | None = None
+    members: Count | None = None
+
+
+class Run(msgspec.Struct, tag_field="event", tag="run"):
+    """A run as the journal has it: the line that it wrote at its end, or what its imports tell if it was killed.
+
+    Attributes:
+        outcome: `done`, `failed` or `stopped`, with `plan ` before it if the run only planned; or NO_END.
+        failure: Why it failed, in one sentence.
+        records: How many it read; None if not known.
+        lists: By name.
+        rejects: Records that it rejected before sending, by reason.
+        import_seconds: How long each import took, by the lines of the imports.
+    """
+
+    run: str
+    started: Moment
+    ended: Moment
+    outcome: str
+    failure: str | None = None
+    records: Count | None = None
+    lists: dict[str, ListCounts] = {}
+    imports: Count = 0
+    rejects: dict[str, Count] = {}
+    rejected_by_cordial: Count = 0
+    import_seconds: list[Seconds] = []
+
+    def __post_init__(self) -> None:
+        self.started = self.started.astimezone(dt.timezone.utc)
+        self.ended = self.ended.astimezone(dt.timezone.utc)
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether the run only planned; nothing of what it counts happened."""
+        return self.outcome.startswith(_PLAN)
+
+    @property
+    def ending(self) -> str:
+        """The outcome, whether planned or not."""
+        return self.outcome.removeprefix(_PLAN)
+
+    @property
+    def seconds(self) -> float:
+        """From start to end; 0 if a clock was set back meanwhile."""
+        return max((self.ended - self.started).total_seconds(), 0)
+
+    @property
+    def enters(self) -> int:
+        """Rows imported for contacts that join or change, of all lists."""
+        return sum(counts.enters for counts in self.lists.values())
+
+    @property
+    def exits(self) -> int:
+        """Rows imported for contacts that leave, of all lists."""
+        return sum(counts.exits for counts in self.lists.values())
+
+    @property
+    def rejected(self) -> int:
+        """Records rejected before sending, and rows rejected by Cordial."""
+        return sum(self.rejects.values()) + self.rejected_by_cordial
+
+    @property
+    def median_import_seconds(self) -> float | None:
+        """How long an import took; None without one."""
+        return statistics.median(self.import_seconds) if self.import_seconds else None
+
+
+class _Import(msgspec.Struct, tag_field="event", tag="import"):
+    run: str
+    time: Moment
+    kind: t.Literal["enter", "exit"]
+    rows: Count
+    seconds: Seconds
+    list_name: str | None = None
+    rejected: Count = 0
+
+    def __post_init__(self) -> None:
+        self.time = self.time.astimezone(dt.timezone.utc)
+
+
+@dataclass(frozen=True)
+class History:
+    """The runs of a journal in the order in which they started, and how many of its lines could not be read."""
+
+    runs: list[Run]
+    unreadable: int = 0
+
+    @property
+    def real_runs(self) -> list[Run]:
+        """The runs that did not only plan."""
+        return [run for run in self.runs if not run.is_plan]
+
+
+def read_history(url: str) -> History:
+    """Read the journal at a URL; raises UserError if there is none, or none of its lines can be read."""
+    history = history_of(_read(url).splitlines())
+    if history.runs:
+        return history
+    if history.unreadable:
+        raise UserError(
+            f"The journal at {url} holds no line that can be read: check that journal_url names a journal of target-cordial."
+        )
+    raise UserError(f"The journal at {url} is empty: run target-cordial once with journal_url set.")
+
+
+def history_of(lines: t.Iterable[bytes]) -> History:
+    """Put runs together from a journal's lines. A line that is damaged or of an unknown kind is only counted."""
+    decoder = msgspec.json.Decoder(Run | _Import)
+    runs: dict[str, Run] = {}
+    imports: dict[str, list[_Import]] = {}
+    unreadable = 0
+    for line in filter(bytes.strip, lines):
+        try:
+            entry = decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+            unreadable += 1
+            continue
+        if isinstance(entry, Run):
+            runs[entry.run] = entry
+        else:
+            imports.setdefault(entry.run, []).append(entry)
+    for name, done in imports.items():
+        run = runs.setdefault(name, _run_without_end(name, done))
+        run.import_seconds = [one.seconds for one in done]
+    return History(sorted(runs.values(), key=lambda run: (run.started, run.run)), unreadable)
+
+
+def _run_without_end(name: str, imports: list[_Import]) -> Run:
+    lists: dict[str, ListCounts] = {}
+    for done in imports:
+        list_name = done.list_name or NO_LIST
+        before = lists.get(list_name, ListCounts())
+        enters, exits = (done.rows, 0) if done.kind == "enter" else (0, done.rows)
+        lists[list_name] = ListCounts(before.enters + enters, before.exits + exits)
+    return Run(
+        run=name,
+        started=time_of_run(name) or imports[0].time,
+        ended=max(done.time for done in imports),
+        outcome=NO_END,
+        lists=lists,
+        imports=len(imports),
+        rejected_by_cordial=sum(done.rejected for done in imports),
+    )
+
+
+def _read(url: str) -> bytes:
+    place = f"The journal at {url}"
+    try:
+        files, path = fsspec.url_to_fs(url)
+        with files.open(path, "rb") as file:
+            return t.cast("bytes", file.read())
+    except FileNotFoundError as error:
+        msg = f"{place} is not there: correct journal_url, or run target-cordial once with it set."
+        raise UserError(msg) from error
+    except ImportError as error:
+        msg = f"{place} needs more packages to be read: install the fsspec package for its kind of URL."
+        raise UserError(msg) from error
+    except Exception as error:
+        # Whatever its file system raises; the message may hold a login.
+        msg = f"{place} cannot be read ({type(error).__name__}): check journal_url and the rights to read it."
+        raise UserError(msg) from error
 
 
 def _append(url: str, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A run's figures as the SDK's metrics, for machines."""
+"""What a run did, as the SDK's metrics."""
 
 from __future__ import annotations
 
@@ -12,22 +12,12 @@ if t.TYPE_CHECKING:
 
 
 def log_import(seconds: float, status: Status) -> None:
-    """Log how long an import took.
-
-    Args:
-        seconds: From upload to end.
-        status: Whether it is done.
-    """
+    """Log how long an import took, from upload to end."""
     _log("timer", Metric.JOB_DURATION, round(seconds, 3), {Tag.JOB_TYPE: "import", Tag.STATUS: status.value})
 
 
 def log_records(totals: Totals, rejects: int) -> None:
-    """Log how many rows were written to each list, and how many records were rejected.
-
-    Args:
-        totals: What the run did.
-        rejects: How many records were rejected here.
-    """
+    """Log how many rows were written to each list, and how many records were rejected, here and by Cordial."""
     for name in totals.lists:
         written = totals.rows_of(name) - totals.rejected_of[name]
         _log("counter", Metric.RECORD_COUNT, written, {"list": name, Tag.STATUS: Status.SUCCEEDED.value})

@@ -1,4 +1,4 @@
-"""What a run did, for people: one line a list, and one for the whole."""
+"""What a run did, in sentences: one for each list, and one for the whole."""
 
 from __future__ import annotations
 
@@ -12,37 +12,19 @@ if t.TYPE_CHECKING:
 
 
 def list_lines(totals: Totals, sizes: t.Mapping[str, Sizes]) -> t.Iterator[str]:
-    """What happened to each list.
-
-    Args:
-        totals: What the run did.
-        sizes: How many contacts are on each list, by its name.
-
-    Yields:
-        A sentence a list.
-    """
+    """Yield, for each list, what was read for it and what was imported."""
     for name in totals.lists:
         rejected = totals.rejected_of[name]
+        refused = f", {counted(rejected, 'row')} rejected by Cordial" if rejected else ""
         yield (
-            f"List {name}: {counts_text(totals, name)}; {counted(totals.rows_of(name), 'row')} in "
+            f"List {name}: {read_text(totals, name)}; imported {rows_text(totals, name)} in "
             f"{counted(totals.imports_of[name], 'import')}"
-            f"{f', {rejected:,} rejected by Cordial' if rejected else ''}{_size(sizes.get(name))}."
+            f"{refused}{_size(sizes.get(name))}."
         )
 
 
 def run_line(totals: Totals, *, records: int, rejects: int, place: str, seconds: float) -> str:
-    """What the whole run did.
-
-    Args:
-        totals: What the run did.
-        records: How many records were read.
-        rejects: How many of them were rejected here.
-        place: Where the reject report is.
-        seconds: How long the run took.
-
-    Returns:
-        A sentence.
-    """
+    """Tell what the whole run did, with the place of the reject report if there are rejects."""
     reasons = f" ({reject_reasons(totals)}; see {place})" if rejects else ""
     passed = f", {counted(totals.ignored_exits, 'exit')} passed over" if totals.ignored_exits else ""
     return (
@@ -52,22 +34,21 @@ def run_line(totals: Totals, *, records: int, rejects: int, place: str, seconds:
 
 
 def reject_reasons(totals: Totals) -> str:
-    """Why records were rejected, the most frequent reason first.
-
-    Args:
-        totals: What the run did.
-    """
+    """Tell why records were rejected, the most frequent reason first."""
     return ", ".join(f"{count:,} {reason}" for reason, count in totals.reject_reasons.most_common())
 
 
-def counts_text(totals: Totals, name: str) -> str:
-    """How many records came for a list.
+def read_text(totals: Totals, name: str) -> str:
+    """Tell how many records came for a list, such as `read 12 enters (7 updates) and 1 exit`."""
+    enters, updates, exits = (totals.arrived[name, kind] for kind in ("enters", "updates", "exits"))
+    among = f" ({counted(updates, 'update')})" if updates else ""
+    return f"read {counted(enters, 'enter')}{among} and {counted(exits, 'exit')}"
 
-    Args:
-        totals: What the run did.
-        name: The list.
-    """
-    return ", ".join(counted(totals.arrived[name, f"{kind}s"], kind) for kind in ("enter", "update", "exit"))
+
+def rows_text(totals: Totals, name: str) -> str:
+    """Tell how many rows were imported for a list, such as `12 enters and 1 exit`."""
+    rows = totals.by_list[name]
+    return f"{counted(rows['enters'], 'enter')} and {counted(rows['exits'], 'exit')}"
 
 
 def _size(sizes: Sizes | None) -> str:

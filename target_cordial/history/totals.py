@@ -1,24 +1,27 @@
-"""A run's figures."""
+"""What a run did, counted."""
 
 from __future__ import annotations
 
+import typing as t
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+
+from target_cordial.cordial.api import Sizes
 
 
 @dataclass
 class Totals:
-    """What a run did.
+    """The counts of a run. Enters are all records or rows of contacts that join a list or change, so they include updates.
 
     Attributes:
         arrived: Records to send, by list name and kind: `enters`, `updates` or `exits`.
         ignored_exits: Exits passed over because of `list_action`.
         rows: Rows imported.
         imports: Imports done.
-        rejected: Rows that Cordial rejected.
+        rejected: Rows rejected by Cordial.
         by_list: Rows imported, as `enters` and `exits`, by list name.
         imports_of: Imports done, by list name.
-        rejected_of: Rows that Cordial rejected, by list name.
+        rejected_of: Rows rejected by Cordial, by list name.
         reject_reasons: Records rejected here, by reason.
     """
 
@@ -38,9 +41,16 @@ class Totals:
         return sorted({name for name, _ in self.arrived})
 
     def rows_of(self, name: str) -> int:
-        """How many rows were imported for a list.
+        """Rows imported for a list."""
+        return self.by_list[name].total()
 
-        Args:
-            name: The list.
-        """
-        return sum(self.by_list[name].values())
+    def journal_lists(self, sizes: t.Mapping[str, Sizes]) -> dict[str, dict[str, int | None]]:
+        """What the journal's line of the run says of each list that rows or sizes are known of."""
+        return {
+            name: {
+                "enters": self.by_list[name]["enters"],
+                "exits": self.by_list[name]["exits"],
+                **asdict(sizes.get(name, Sizes())),
+            }
+            for name in sorted({*self.by_list, *sizes})
+        }

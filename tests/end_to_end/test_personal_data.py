@@ -8,8 +8,8 @@ import json
 import pytest
 
 from sandbox import AudienceSpec
-from target_cordial.history.past_runs import read_history
-from target_cordial.history.report.page import report
+from target_cordial.history.journal import read_history
+from target_cordial.history.page import render
 from tests.end_to_end.pipeline import Pipeline
 
 CANARY = {
@@ -65,7 +65,7 @@ def test_personal_data_and_secrets_stay_out_of_logs_and_states(make_box, tmp_pat
     assert "DEBUG" in run.log
     history = read_history(str(journal))
     assert len(history.runs) == (2 if leaves else 1)
-    page = report(history, dt.datetime.now(dt.timezone.utc))
+    page = render(history, dt.datetime.now(dt.timezone.utc))
     said = (run.log + json.dumps(run.states) + journal.read_text(encoding="utf-8") + page).lower()
     for needle in (*NEEDLES, box.api_token, box.api_key, box.storage_password):
         assert needle.lower() not in said, f"{needle} in: " + next(

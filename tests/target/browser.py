@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import html
-import http.server
 import json
 import re
 import shutil
 import subprocess
 import tempfile
-import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 BROWSER = next(
     filter(
@@ -25,132 +17,60 @@ BROWSER = next(
     ),
     None,
 )
+OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--dump-dom",
+)  # fmt: skip
 SCHEMES = {"dark": 0, "light": 1}
 TIMEOUT_SECONDS = 240
-HEIGHT = 3_000
-
+_FRAME = '<iframe name="{name}" style="border:0;width:{width}px;height:3000px" srcdoc="{page}"></iframe>'
+# A frame's relative addresses are those of this page. Files that it fetches would go unnoticed, so they are at a server that is not there.
 _MEASURE = """
-<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><body>%s
+<!DOCTYPE html><meta charset="utf-8"><base href="http://127.0.0.1:9/"><body>%s
 <script>
-const seen = element => element.getClientRects().length > 0;
-const rect = element => { const r = element.getBoundingClientRect(); return [r.left, r.right, r.top, r.bottom]; };
-const clipped = element => element.closest("caption") !== null;
+const labelled = (cell, style) => [style(cell, "::before").content.slice(1, -1),
+  cell.closest("table").querySelectorAll("thead th")[cell.cellIndex].textContent];
 function measure(frame) {
-  const page = frame.contentDocument, width = frame.clientWidth;
+  const page = frame.contentDocument, style = frame.contentWindow.getComputedStyle, width = frame.clientWidth;
   page.querySelectorAll("details").forEach(details => { details.open = true; });
-  const everything = [...page.body.querySelectorAll("*")].filter(e => seen(e) && !clipped(e));
-  const outside = everything.filter(e => rect(e)[0] < -0.5 || rect(e)[1] > width + 0.5).map(e => e.outerHTML.slice(0, 200));
-  const dates = [...page.querySelectorAll("svg")].map(svg => [...svg.querySelectorAll("text.date")].filter(seen).map(rect));
-  const style = frame.contentWindow.getComputedStyle(page.body);
+  const all = [...page.body.querySelectorAll("*")].filter(element => element.getClientRects().length);
+  const box = element => element.getBoundingClientRect();
+  const cells = all.filter(element => element.matches("tbody td"));
   return {
-    name: frame.dataset.name, width, scrollWidth: page.documentElement.scrollWidth, outside, dates,
-    colour: style.color, ground: style.backgroundColor, bars: page.querySelectorAll("svg rect").length,
-    smallest: Math.min(...everything.filter(e => e.textContent.trim()).map(e => parseFloat(frame.contentWindow.getComputedStyle(e).fontSize))),
+    name: frame.name, width, elements: all.length, scroll_width: page.documentElement.scrollWidth,
+    outside: all.filter(e => box(e).left < -0.5 || box(e).right > width + 0.5).map(e => e.outerHTML.slice(0, 200)),
+    dates: [...page.querySelectorAll(".dates")].map(dates =>
+      [...dates.children].filter(date => date.getClientRects().length).map(date => [box(date).left, box(date).right])),
+    labels: cells.filter(cell => style(cell).display === "flex").map(cell => labelled(cell, style)),
+    letters: Math.min(...all.filter(e => e.textContent.trim()).map(e => parseFloat(style(e).fontSize))),
+    colour: style(page.body).color, ground: style(page.body).backgroundColor,
+    fetched: frame.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
   };
 }
 addEventListener("load", () => {
-  const found = [...document.querySelectorAll("iframe")].map(measure);
-  document.body.replaceChildren(Object.assign(document.createElement("pre"), {id: "found", textContent: JSON.stringify(found)}));
+  const seen = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
+  document.body.replaceChildren(Object.assign(document.createElement("pre"), {id: "seen", textContent: seen}));
 });
 </script>
 """
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A page as a browser laid it out.
-
-    Attributes:
-        name: The file.
-        width: The width that it had.
-        scroll_width: The width that it took.
-        outside: Elements that stick out at either side.
-        dates: Of each chart, the dates in sight: left, right, top and bottom.
-        colour: Of the text.
-        ground: Behind it.
-        bars: How many.
-        smallest: The smallest letters, in pixels.
-        requests: What the browser asked of the server.
-    """
-
-    name: str
-    width: int
-    scroll_width: int
-    outside: list[str]
-    dates: list[list[list[float]]]
-    colour: str
-    ground: str
-    bars: int
-    smallest: float
-    requests: list[str]
-
-
-def look_at(folder: Path, names: Sequence[str], widths: Sequence[int], scheme: str) -> list[Seen]:
-    """Open pages in a browser.
-
-    Args:
-        folder: Where they are.
-        names: Their files.
-        widths: Each is opened at each of these widths, in pixels.
-        scheme: light or dark.
-    """
+def look_at(pages: dict[str, str], widths: list[int], scheme: str) -> list[dict[str, Any]]:
+    """What a browser makes of each page, given by name, at each width: see `measure` above for what that is."""
+    assert BROWSER, "install Chromium: these tests judge what it shows"
     frames = "".join(
-        f'<iframe src="{name}" data-name="{name}" style="border:0;width:{width}px;height:{HEIGHT}px"></iframe>'
-        for name in names
+        _FRAME.format(name=name, width=width, page=html.escape(page))
+        for name, page in pages.items()
         for width in widths
     )
-    (folder / "measure.html").write_text(_MEASURE % frames, encoding="utf-8")
-    with _served(folder) as (url, requests), tempfile.TemporaryDirectory(prefix="browser-") as profile:
-        reply = subprocess.run(
-            [
-                str(BROWSER),
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--no-first-run",
-                "--hide-scrollbars",
-                f"--user-data-dir={profile}",
-                f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}",
-                "--dump-dom",
-                f"{url}/measure.html",
-            ],
-            capture_output=True,
-            timeout=TIMEOUT_SECONDS,
-            check=True,
-        )
-    found = re.search(r'<pre id="found">(.*?)</pre>', reply.stdout.decode(), re.DOTALL)
-    assert found, reply.stdout.decode()[-2000:]
-    return [
-        Seen(
-            name=item["name"],
-            width=item["width"],
-            scroll_width=item["scrollWidth"],
-            outside=item["outside"],
-            dates=item["dates"],
-            colour=item["colour"],
-            ground=item["ground"],
-            bars=item["bars"],
-            smallest=item["smallest"],
-            requests=requests,
-        )
-        for item in json.loads(html.unescape(found[1]))
-    ]
-
-
-@contextlib.contextmanager
-def _served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    requests: list[str] = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            requests.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with tempfile.TemporaryDirectory(prefix="browser-") as folder:
+        measure = Path(folder) / "measure.html"
+        measure.write_text(_MEASURE % frames, encoding="utf-8")
+        scheme_option = f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}"
+        command = [BROWSER, *OPTIONS, f"--user-data-dir={folder}/profile", scheme_option, measure.as_uri()]
+        reply = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True)
+    seen = re.search(r'<pre id="seen">(.*?)</pre>', reply.stdout.decode(), re.DOTALL)
+    assert seen, reply.stdout.decode()[-2000:]
+    measured: list[dict[str, Any]] = json.loads(html.unescape(seen[1]))
+    assert len(measured) == len(pages) * len(widths)
+    return measured

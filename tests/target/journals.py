@@ -9,81 +9,67 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 START = dt.datetime(2024, 2, 3, 4, 0, tzinfo=dt.timezone.utc)
 LISTS = {"Lytics_VIP_Customers": 95_500, "Lytics_Lapsed": 1_240}
+FAILURE = "Cordial answered /contactimports with 500: no message."
 
 
-def write_journal(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+def encoded(lines: Iterable[dict[str, Any]]) -> list[bytes]:
+    return [json.dumps(line).encode() + b"\n" for line in lines]
 
 
 def runs(
-    number: int, every: dt.timedelta = dt.timedelta(days=1), lists: dict[str, int] = LISTS, seed: int = 1
+    number: int, every: dt.timedelta = dt.timedelta(days=1), lists: dict[str, int] = LISTS
 ) -> Iterator[dict[str, Any]]:
     """The lines of so many runs: the first fills the lists, the others move some; one in thirty fails.
 
-    Args:
-        number: How many runs.
-        every: From one to the next.
-        lists: Size by name.
-        seed: Of what happens.
+    `lists` is the size of each list by its name.
     """
-    luck = random.Random(seed)
+    luck = random.Random(1)
     sizes = dict.fromkeys(lists, 0)
     for index in range(number):
         started = START + index * every
         name = f"{started:%Y%m%d%H%M%S}{index % 65_536:04x}"
         fails = index % 30 == 17
-        done: dict[str, dict[str, Any]] = {}
-        spent = 2.0
-        imports = 0
+        counts: dict[str, dict[str, Any]] = {}
+        seconds = 2.0
+        imports = []
         for list_name, full in lists.items():
-            enters = full if index == 0 else luck.randint(0, max(full // 400, 2))
-            exits = 0 if index == 0 or fails else luck.randint(0, max(full // 500, 2))
+            enters = luck.randint(0, max(full // 400, 2)) if index else full
+            exits = luck.randint(0, max(full // 500, 2)) if index and not fails else 0
             before = sizes[list_name]
             sizes[list_name] = max(before + enters - exits, 0)
             after = None if fails else sizes[list_name]
-            done[list_name] = {"enters": enters, "exits": exits, "size_before": before, "size_after": after}
-            for kind, rows in (("enter", enters), ("exit", exits)):
-                seconds = round(luck.uniform(4, 9) + rows / 900, 3)
+            counts[list_name] = {
+                "enters": enters,
+                "exits": exits,
+                "size_before": before,
+                "size_after": after,
+            }
+            for kind, rows in {"enter": enters, "exit": exits}.items():
                 if rows:
-                    imports += 1
-                    spent += seconds
-                    yield {
-                        "time": stamp(started + dt.timedelta(seconds=spent)),
-                        "run": name,
-                        "event": "import",
-                        "import_name": f"p-{name}-{imports:04d}",
-                        "job_id": f"{index:024x}",
-                        "list_id": 1,
-                        "list_name": list_name,
-                        "kind": kind,
-                        "rows": rows,
-                        "inserted": rows,
-                        "updated": 0,
-                        "ignored": 0,
-                        "rejected": 0,
-                        "seconds": seconds,
-                    }
+                    took = round(luck.uniform(4, 9) + rows / 900, 3)
+                    seconds += took
+                    imports.append({"list_name": list_name, "kind": kind, "rows": rows, "seconds": took})
+        ended = stamp(started + dt.timedelta(seconds=seconds))
+        yield from ({"time": ended, "run": name, "event": "import", **line} for line in imports)
         rejects = (
             {"email: the identifier is not an e-mail address": luck.randint(1, 6)} if index % 3 == 0 else {}
         )
-        if index % 10 == 4:
-            rejects["age: not a number"] = luck.randint(1, 3)
         yield {
-            "time": stamp(started + dt.timedelta(seconds=spent + 1)),
+            "time": ended,
             "run": name,
             "event": "run",
             "started": stamp(started),
-            "ended": stamp(started + dt.timedelta(seconds=spent + 1)),
+            "ended": ended,
             "outcome": "failed" if fails else "done",
-            "failure": "Cordial answered /contactimports with 500: no message." if fails else None,
-            "records": sum(rows["enters"] + rows["exits"] for rows in done.values()) + sum(rejects.values()),
-            "lists": done,
-            "imports": imports,
-            "rejects": rejects,
+            "failure": FAILURE if fails else None,
+            "records": sum(rows["enters"] + rows["exits"] for rows in counts.values())
+            + sum(rejects.values()),
+            "lists": counts,
+            "imports": len(imports),
+            "rejects": rejects | ({"age: not a number": 2} if index % 10 == 4 else {}),
             "rejected_by_cordial": 0,
         }
 

@@ -287,7 +287,10 @@ def test_a_plan_uploads_nothing_creates_nothing_and_acknowledges_nothing(box):
     assert not (box.folder / "sftp" / "import").exists() or box.files() == []
     assert box.account.lists() == {}
     assert f"Plan: list {LIST} would be created." in result.log
-    assert f"Plan: list {LIST} (0 contacts now): 5 enters, 0 updates, 1 exit; 6 rows in 4 files" in result.log
+    assert (
+        f"Plan: list {LIST} (0 contacts now): read 5 enters and 1 exit; would import 5 enters and 1 exit in 4 files"
+        in result.log
+    )
     assert "Plan: 7 records read; 6 rows for 6 contacts in 4 files." in result.log
 
 

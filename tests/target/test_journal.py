@@ -9,8 +9,7 @@ import pytest
 import requests
 from gcp_storage_emulator.server import create_server
 
-from target_cordial.history.journal import Journal
-from target_cordial.history.past_runs import read_history
+from target_cordial.history.journal import Journal, read_history
 from tests.target.running import AUDIENCE_SCHEMA, enter, quick_config, run, state
 
 LINE = {"kind": "enter", "rows": 1, "seconds": 0.5, "list_name": "one"}
@@ -55,7 +54,7 @@ def test_each_line_is_added_to_those_before_it(request, kind):
         for _ in range(3):
             journal.add("import", **LINE)
     history = read_history(url)
-    assert [(one.name, one.imports, one.enters) for one in history.runs] == [
+    assert [(run.run, run.imports, run.enters) for run in history.runs] == [
         ("20260102040000aaaa", 3, 3),
         ("20260103040000bbbb", 3, 3),
     ]

@@ -60,10 +60,11 @@ def test_the_summary_tells_of_each_list_and_of_the_whole_run(box):
     assert result.code == 0, result.log
     said = [line.rpartition(" | ")[2] for line in result.log.splitlines()]
     assert (
-        f"List {LIST}: 4 enters, 1 update, 1 exit; 6 rows in 3 imports; 2 contacts before, 5 after." in said
+        f"List {LIST}: read 5 enters (1 update) and 1 exit; imported 5 enters and 1 exit in 3 imports; 2 contacts before, 5 after."
+        in said
     ), result.log
     assert (
-        "List Lytics_Lapsed: 1 enter, 0 updates, 0 exits; 1 row in 1 import; 0 contacts before, 1 after."
+        "List Lytics_Lapsed: read 1 enter and 0 exits; imported 1 enter and 0 exits in 1 import; 0 contacts before, 1 after."
         in said
     )
     [whole] = [line for line in said if line.startswith("Run done:")]
@@ -79,7 +80,10 @@ def test_a_failed_run_says_what_it_did_all_the_same(box):
     people = [enter(f"p{number}@example.com") for number in range(4)]
     result = run(quick_config(box, batch_size_rows=2, max_concurrent_imports=1), [AUDIENCE_SCHEMA, *people])
     assert result.code == 1
-    assert f"List {LIST}: 4 enters, 0 updates, 0 exits; 2 rows in 1 import; 0 contacts before." in result.log
+    assert (
+        f"List {LIST}: read 4 enters and 0 exits; imported 2 enters and 0 exits in 1 import; 0 contacts before."
+        in result.log
+    )
     assert "Run failed: 4 records read" in result.log
     jobs = [point for point in metrics(result.log) if point["metric"] == "job_duration"]
     assert [point["tags"]["status"] for point in jobs] == ["succeeded", "failed"]

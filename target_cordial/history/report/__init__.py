@@ -1,1 +1,0 @@
-"""The report: one page of the runs in a journal."""
