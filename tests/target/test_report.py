@@ -15,7 +15,7 @@ from tests.target.pages import Page
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, quick_config, run, state
 
 NOW = dt.datetime(2026, 11, 26, 12, 0, tzinfo=dt.timezone.utc)
-LAST = "Lists of the last run"
+LAST, REJECTS = "Lists of the last run", "Rejected records and rows, by reason"
 OLD_LINES = [
     {"time": "2026-01-02T04:00:09.000Z", "run": "20260102040000abcd", "event": "import", "import_name": "p-1", "job_id": "j",
      "list_id": 1, "list_name": LIST, "kind": "enter", "rows": 7, "inserted": 7, "updated": None, "ignored": None,
@@ -49,10 +49,13 @@ def people(start, end, **fields):
     return [enter(f"p{number}@example.com", **fields) for number in range(start, end)]
 
 
-def make_page(tmp_path, **config):
-    """Run `--report`; the page's file and the result."""
-    path = tmp_path / "out.html"
-    return path, run({"journal_url": str(tmp_path / "journal"), **config}, arguments=["--report", str(path)])
+def make_page(tmp_path, lines=None, name="out.html", **config):
+    """Run `--report` on a journal of these lines, or the one that is there; the result and the page's text."""
+    journal, page = tmp_path / "journal", tmp_path / name
+    if lines is not None:
+        journal.write_bytes(b"".join(encoded(lines)))
+    result = run({"journal_url": str(journal), **config}, arguments=["--report", str(page)])
+    return result, page.read_text(encoding="utf-8") if page.is_file() else None
 
 
 def test_the_page_shows_what_real_runs_did(box, tmp_path):
@@ -68,10 +71,10 @@ def test_the_page_shows_what_real_runs_did(box, tmp_path):
     assert run(config, [AUDIENCE_SCHEMA, *people(40, 42), *gone]).code == 0
     # Nothing but journal_url: no key, no connection.
     box.fault("cordial_status", 500)
-    path, result = make_page(tmp_path)
+    result, source = make_page(tmp_path)
     assert result.code == 0, result.log
-    assert result.output == f"{path}: 4 runs, 1 list\n"
-    page = Page(path.read_text(encoding="utf-8"))
+    assert result.output == f"{tmp_path}/out.html: 4 runs, 1 list\n"
+    page = Page(source)
     assert page.tables[LAST][1] == [LIST, "40", "39", "\u22121", "2", "3"]
     outcomes = column(page, "All runs", "Outcome")
     assert outcomes[:2] + outcomes[3:] == ["\u2713 done", "\u2713 plan done", "\u2713 done"]
@@ -84,7 +87,7 @@ def test_the_page_shows_what_real_runs_did(box, tmp_path):
         ["0", "0", "\u2013"],
         ["40", "0", "40"],
     ]
-    assert page.tables["By reason"][1:] == [
+    assert page.tables[REJECTS][1:] == [
         ["email: the identifier is not an e-mail address", "0", "1"],
         ["lifetime_value: not a number", "0", "1"],
     ]
@@ -135,12 +138,12 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
         setting = str(tmp_path / "journal")
     if content is not None:
         Path(setting).write_bytes(content)
-    path, result = make_page(tmp_path, journal_url=setting)
+    result, source = make_page(tmp_path, journal_url=setting)
     assert result.code == 1
     assert sentence.format(setting) in result.message
     assert "hush" not in result.log
     assert "Traceback" not in result.log
-    assert not path.exists()
+    assert source is None
 
 
 @pytest.mark.parametrize(
@@ -152,32 +155,27 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
     ],
 )  # fmt: skip
 def test_a_page_that_cannot_be_written_is_one_sentence_and_overwrites_nothing(tmp_path, place, sentence):
-    (tmp_path / "journal").write_bytes(b"".join(encoded(runs(1))))
     (tmp_path / "precious.yml").write_text("precious")
-    path = tmp_path / place
-    result = run({"journal_url": str(tmp_path / "journal")}, arguments=["--report", str(path)])
+    result, _ = make_page(tmp_path, runs(1), place)
     assert result.code == 1
-    assert f"The report {sentence.format(path)}" in result.message
+    assert f"The report {sentence.format(tmp_path / place)}" in result.message
     assert (tmp_path / "precious.yml").read_text() == "precious"
 
 
 def test_a_page_is_written_over_an_older_one_and_to_a_new_file_of_any_name(tmp_path):
-    (tmp_path / "journal").write_bytes(b"".join(encoded(runs(2))))
     (tmp_path / "old.HTML").write_text("an older page")
     for name in ("old.HTML", "new.txt"):
-        result = run({"journal_url": str(tmp_path / "journal")}, arguments=["--report", str(tmp_path / name)])
+        result, source = make_page(tmp_path, runs(2), name)
         assert result.code == 0, result.log
-        assert "2 runs" in Page((tmp_path / name).read_text(encoding="utf-8")).text
+        assert "2 runs" in Page(source).text
 
 
 def test_the_journal_may_be_named_by_the_environment_or_by_any_url(tmp_path):
     (tmp_path / "my journal").write_bytes(b"".join(encoded(runs(2))))
     for url in (str(tmp_path / "my journal"), f"file://{tmp_path}/my journal"):
-        result = run(
-            {"list_name": "other"},
-            arguments=["--config", "ENV", "--report", str(tmp_path / "out.html")],
-            env={"TARGET_CORDIAL_JOURNAL_URL": url},
-        )
+        env = {"TARGET_CORDIAL_JOURNAL_URL": url}
+        arguments = ["--config", "ENV", "--report", str(tmp_path / "out.html")]
+        result = run({"list_name": "other"}, arguments=arguments, env=env)
         assert result.code == 0, result.log
         assert "2 runs" in Page((tmp_path / "out.html").read_text(encoding="utf-8")).text
 
@@ -185,26 +183,23 @@ def test_the_journal_may_be_named_by_the_environment_or_by_any_url(tmp_path):
 @pytest.mark.parametrize("count", [1, 2, 60, 61, 1_000])
 def test_no_run_is_lost_and_the_last_sixty_are_drawn(count):
     lines = list(runs(count))
-    ends = [line for line in lines if line["event"] == "run"]
+    ends = [line for line in reversed(lines) if line["event"] == "run"]
     page = page_of(lines)
-    tables = ("All runs", "The last 60 runs", "Older runs")
-    for head, key in (("Enters", "enters"), ("Exits", "exits")):
-        expected = [sum(counts[key] for counts in end["lists"].values()) for end in reversed(ends)]
-        assert numbers(page, tables, head) == expected
+    all_runs = ("All runs", "The last 60 runs", "Older runs")
+    rejected = [sum(end["rejects"].values()) for end in ends]
+    assert numbers(page, all_runs, "Rejected") == rejected
+    assert sum(numbers(page, [REJECTS], "All runs")) == sum(rejected)
+    for head, key in (("Enters", "enters"), ("Exits", "exits"), ("Size after", "size_after")):
+        if key != "size_after":
+            sums = [sum(counts[key] for counts in end["lists"].values()) for end in ends]
+            assert numbers(page, all_runs, head) == sums
         for name in LISTS:
-            drawn = [end["lists"][name][key] for end in reversed(ends[-60:])]
-            assert numbers(page, [by_run(name)], head) == drawn
-    assert numbers(page, tables, "Rejected") == [sum(end["rejects"].values()) for end in reversed(ends)]
-    assert sum(numbers(page, ["By reason"], "All runs")) == sum(sum(end["rejects"].values()) for end in ends)
-    for name in LISTS:
-        sizes = [end["lists"][name]["size_after"] for end in reversed(ends[-60:])]
-        assert numbers(page, [by_run(name)], "Size after") == [size for size in sizes if size is not None]
-    moves = [
-        counts[kind] for end in ends[-60:] for counts in end["lists"].values() for kind in ("enters", "exits")
-    ]
-    classes = [value for name, value in page.attributes if name == "class"]
-    assert classes.count("enter") + classes.count("exit") - 4 == sum(map(bool, moves)), "each move is a bar"
-    assert classes.count("hint") == 5 * min(count, 60), "each of five charts tells of each run that is drawn"
+            drawn = [end["lists"][name][key] for end in ends[:60]]
+            assert numbers(page, [by_run(name)], head) == [number for number in drawn if number is not None]
+    moves = [one[key] for end in ends[:60] for one in end["lists"].values() for key in ("enters", "exits")]
+    bars = re.findall('<rect class="(enter|exit)"', page.source)
+    assert len(bars) == sum(map(bool, moves)), "each move is a bar"
+    assert page.source.count('<rect class="hint"') == 5 * min(count, 60), "five charts tell of each run"
     assert len(page.source) < 300_000
 
 
@@ -254,7 +249,7 @@ def test_a_name_that_holds_markup_is_text_and_no_more(name):
     assert set(page.tags) == {*plain.tags, "p"}
     assert {key for key, _ in page.attributes} == {key for key, _ in plain.attributes}
     assert page.tables[LAST][1][0] == name
-    assert page.tables["By reason"][1][0] == name
+    assert page.tables[REJECTS][1][0] == name
 
 
 DAMAGE = [
@@ -283,8 +278,7 @@ def test_a_damaged_line_is_left_out_and_counted_on_the_page(damaged):
 
 
 def test_how_many_lines_could_not_be_read_is_told_on_the_command_line_too(tmp_path):
-    (tmp_path / "journal").write_bytes(b"".join(encoded(runs(1))) + b'{"half')
-    _, result = make_page(tmp_path)
+    result, _ = make_page(tmp_path, [*runs(1), {"half": 1}])
     assert result.code == 0
     assert "1 line of the journal could not be read and is left out" in result.output
 
@@ -359,25 +353,24 @@ def test_every_chart_and_table_says_what_it_is():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_stand_out_from_what_is_behind_them(scheme):
     style = resources.files("target_cordial.history").joinpath("page.html").read_text(encoding="utf-8")
-    parts = style.split("@media (prefers-color-scheme: dark)")[:2]
-    light, dark = (dict(re.findall(r"--(\w+): (#\w{6});", part)) for part in parts)
-    colours = light if scheme == "light" else dark
-    assert set(light) == set(dark)
+    light, dark, *_ = style.split("prefers-color-scheme: dark")
+    colours = dict(re.findall(r"--(\w+): (#\w{6});", light if scheme == "light" else dark))
     least = dict.fromkeys(("text", "soft", "good", "bad", "odd"), 4.5) | {"enter": 3, "exit": 3}
-    for name, contrast_ratio in least.items():
+    assert set(colours) == {*least, "card", "ground", "line"}
+    for name, ratio in least.items():
         for ground in ("card", "ground"):
-            assert contrast(colours[name], colours[ground]) >= contrast_ratio, (name, ground)
+            assert contrast(colours[name], colours[ground]) >= ratio, (name, ground)
 
 
 def contrast(one, other):
     """As WCAG 2 defines it."""
-
-    def light(colour):
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        red, green, blue = (
-            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-        )
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    low, high = sorted((light(one), light(other)))
+    low, high = sorted(map(luminance, (one, other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
