@@ -204,25 +204,25 @@ def history_of(lines: t.Iterable[bytes]) -> History:
             imports.setdefault(entry.run, []).append(entry)
     for name, done in imports.items():
         run = runs.setdefault(name, _run_without_end(name, done))
-        run.import_seconds = [one.seconds for one in done]
+        run.import_seconds = [line.seconds for line in done]
     return History(sorted(runs.values(), key=lambda run: (run.started, run.run)), unreadable)
 
 
 def _run_without_end(name: str, imports: list[_Import]) -> Run:
     lists: dict[str, ListCounts] = {}
-    for done in imports:
-        list_name = done.list_name or NO_LIST
+    for line in imports:
+        list_name = line.list_name or NO_LIST
         before = lists.get(list_name, ListCounts())
-        enters, exits = (done.rows, 0) if done.kind == "enter" else (0, done.rows)
+        enters, exits = (line.rows, 0) if line.kind == "enter" else (0, line.rows)
         lists[list_name] = ListCounts(before.enters + enters, before.exits + exits)
     return Run(
         run=name,
         started=time_of_run(name) or imports[0].time,
-        ended=max(done.time for done in imports),
+        ended=max(line.time for line in imports),
         outcome=NO_END,
         lists=lists,
         imports=len(imports),
-        rejected_by_cordial=sum(done.rejected for done in imports),
+        rejected_by_cordial=sum(line.rejected for line in imports),
     )
 
 

@@ -18,15 +18,15 @@ if t.TYPE_CHECKING:
     from target_cordial.history.journal import History, Run
 
 DRAWN_RUNS = 60
-"""So many of the last runs are drawn; older ones are in the table alone."""
+"""At most so many runs are drawn, the last ones; the table of runs has all."""
 CUT_FACTOR = 10
-"""Bars of more than so many times their median are cut: a list's first run sends everybody and would flatten all others."""
+"""Bars of more than so many times the median are cut: a list's first run sends everybody and would flatten all others."""
 CUT_LENGTH = 1.06
-"""How long a bar is that is cut; the longest other one is 1."""
+"""The length of a bar that is cut; the longest whole bar has 1."""
 THINNEST = 1.0
-"""The least height of a bar, of 100: a 1 beside thousands can still be seen."""
+"""Of 100, the least height of a bar: a 1 beside thousands can still be seen."""
 WIDEST = 0.08
-"""The most width of a bar, of 1: a chart of one run is no block of paint."""
+"""Of 1, the most width of a bar: a chart of one run is no block of paint."""
 NAMES_IN_TITLE = 3
 CORDIALS_REASON = "rejected by Cordial: its page Data jobs has the rows for 7 days"
 UNKNOWN = "\u2013"
@@ -50,9 +50,8 @@ class Chart:
         high: The label at its upper end.
         low: The label at its lower end.
         zero: Where the line at zero is; None if there is none.
-        bars: In any order.
-        cut: What the bars that are cut are more than; blank if none is.
-        lines: By kind; of each its points, as SVG has them.
+        cut: The label of the longest whole bar; blank if no bar is cut.
+        lines: The points of each line as SVG has them, by its kind.
     """
 
     high: str
@@ -69,9 +68,9 @@ class ListCard:
 
     Attributes:
         runs: Those that met it, the last one first.
-        last_size: The last known size, and when it was so.
-        has_members: Whether the size of its audience is known, too.
-        hints: What to say of each drawn run.
+        last_size: The last known size, and the start of the run that knew it.
+        has_members: Whether a run tells the size of its audience.
+        hints: A text for each drawn run.
     """
 
     name: str
@@ -84,10 +83,10 @@ class ListCard:
 
 
 def write_page(journal_url: str, path: str) -> str:
-    """Write a page of the journal's runs, and say in one line what was written.
+    """Write a page of the journal's runs, and return a line that says what was written.
 
-    Raises UserError if the journal cannot be read, the page cannot be written, or the path is that of a file which may
-    be something else than a page.
+    Raises UserError if the journal cannot be read, if the page cannot be written, and rather than write over a file that
+    may be something else.
     """
     file = Path(path)
     if file.is_file() and file.suffix.lower() != ".html":
@@ -153,19 +152,19 @@ def _list_names(runs: t.Sequence[Run]) -> list[str]:
 
 
 def _card(name: str, runs: t.Sequence[Run]) -> ListCard:
-    counts = [run.lists.get(name, ListCounts()) for run in runs]
     rows = [(run, run.lists[name]) for run in reversed(runs) if name in run.lists]
-    sizes = [(one.size_after, run.started) for run, one in rows if one.size_after is not None]
-    enters = [("enter", place, one.enters) for place, one in enumerate(counts)]
-    exits = [("exit", place, -one.exits) for place, one in enumerate(counts)]
-    lines = {"size": [one.size_after for one in counts], "members": [one.members for one in counts]}
+    sizes = [(counts.size_after, run.started) for run, counts in rows if counts.size_after is not None]
+    by_run = [run.lists.get(name, ListCounts()) for run in runs]
+    enters = [("enter", place, counts.enters) for place, counts in enumerate(by_run)]
+    exits = [("exit", place, -counts.exits) for place, counts in enumerate(by_run)]
+    members = [counts.members for counts in by_run]
     return ListCard(
         name=name,
         runs=rows,
         last_size=sizes[0] if sizes else None,
-        has_members=any(one.members is not None for one in counts),
-        hints=[_hint(run, one) for run, one in zip(runs, counts, strict=True)],
-        sizes=_line_chart(lines),
+        has_members=any(number is not None for number in members),
+        hints=[_hint(run, counts) for run, counts in zip(runs, by_run, strict=True)],
+        sizes=_line_chart({"size": [counts.size_after for counts in by_run], "members": members}),
         moves=_bar_chart([*enters, *exits], len(runs), _count),
     )
 
@@ -237,7 +236,7 @@ def _title(names: t.Sequence[str]) -> str:
 
 
 def _dates(runs: t.Sequence[Run]) -> list[str]:
-    """The dates under a chart: of the first run, one in the middle and the last; with times if all are near each other."""
+    """The dates of the first run, one in the middle and the last; with the time of day if all are within two days."""
     is_short = runs[-1].started - runs[0].started < dt.timedelta(days=2)
     places = sorted({0, (len(runs) - 1) // 2, len(runs) - 1})
     times = [runs[place].started for place in places]

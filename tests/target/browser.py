@@ -24,7 +24,7 @@ OPTIONS = (
 SCHEMES = {"dark": 0, "light": 1}
 TIMEOUT_SECONDS = 240
 _FRAME = '<iframe name="{name}" style="border:0;width:{width}px;height:3000px" srcdoc="{page}"></iframe>'
-# A frame's relative addresses are those of this page. Files that it fetches would go unnoticed, so they are at a server that is not there.
+# A browser lists what it fetches from servers, not files: so relative addresses lead to a server that is not there.
 _MEASURE = """
 <!DOCTYPE html><meta charset="utf-8"><base href="http://127.0.0.1:9/"><body>%s
 <script>
@@ -55,19 +55,19 @@ addEventListener("load", () => {
 """
 
 
-def look_at(pages: dict[str, str], widths: list[int], scheme: str) -> list[dict[str, Any]]:
-    """What a browser makes of each page, given by name, at each width: see `measure` above for what that is."""
+def measure(pages: dict[str, str], widths: list[int], scheme: str) -> list[dict[str, Any]]:
+    """Return what `measure` above finds in each page at each width; pages are given by name."""
     assert BROWSER, "install Chromium: these tests judge what it shows"
     frames = "".join(
-        _FRAME.format(name=name, width=width, page=html.escape(page))
-        for name, page in pages.items()
+        _FRAME.format(name=name, width=width, page=html.escape(source))
+        for name, source in pages.items()
         for width in widths
     )
     with tempfile.TemporaryDirectory(prefix="browser-") as folder:
-        measure = Path(folder) / "measure.html"
-        measure.write_text(_MEASURE % frames, encoding="utf-8")
+        page = Path(folder) / "measure.html"
+        page.write_text(_MEASURE % frames, encoding="utf-8")
         scheme_option = f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}"
-        command = [BROWSER, *OPTIONS, f"--user-data-dir={folder}/profile", scheme_option, measure.as_uri()]
+        command = [BROWSER, *OPTIONS, f"--user-data-dir={folder}/profile", scheme_option, page.as_uri()]
         reply = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True)
     seen = re.search(r'<pre id="seen">(.*?)</pre>', reply.stdout.decode(), re.DOTALL)
     assert seen, reply.stdout.decode()[-2000:]

@@ -196,7 +196,9 @@ def test_no_run_is_lost_and_the_last_sixty_are_drawn(count):
         for name in LISTS:
             drawn = [end["lists"][name][key] for end in ends[:60]]
             assert numbers(page, [by_run(name)], head) == [number for number in drawn if number is not None]
-    moves = [one[key] for end in ends[:60] for one in end["lists"].values() for key in ("enters", "exits")]
+    moves = [
+        counts[key] for end in ends[:60] for counts in end["lists"].values() for key in ("enters", "exits")
+    ]
     bars = re.findall('<rect class="(enter|exit)"', page.source)
     assert len(bars) == sum(map(bool, moves)), "each move is a bar"
     assert page.source.count('<rect class="hint"') == 5 * min(count, 60), "five charts tell of each run"
@@ -355,7 +357,7 @@ def test_colours_stand_out_from_what_is_behind_them(scheme):
     style = resources.files("target_cordial.history").joinpath("page.html").read_text(encoding="utf-8")
     light, dark, *_ = style.split("prefers-color-scheme: dark")
     colours = dict(re.findall(r"--(\w+): (#\w{6});", light if scheme == "light" else dark))
-    least = dict.fromkeys(("text", "soft", "good", "bad", "odd"), 4.5) | {"enter": 3, "exit": 3}
+    least = dict.fromkeys(("text", "soft", "good", "bad", "warn"), 4.5) | {"enter": 3, "exit": 3}
     assert set(colours) == {*least, "card", "ground", "line"}
     for name, ratio in least.items():
         for ground in ("card", "ground"):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.target.browser import BROWSER, look_at
+from tests.target.browser import BROWSER, measure
 from tests.target.journals import runs
 from tests.target.test_report import page_of
 
@@ -28,7 +28,7 @@ BAD = """<!DOCTYPE html><style>td { display: flex } td::before { content: "b" }<
 @pytest.fixture(scope="module", params=["light", "dark"])
 def seen(request):
     pages = {name: page_of(lines()).source for name, lines in JOURNALS.items()}
-    measured = look_at(pages, WIDTHS, request.param)
+    measured = measure(pages, WIDTHS, request.param)
     assert [(page["name"], page["width"]) for page in measured] == list(itertools.product(pages, WIDTHS))
     assert all(page["elements"] > 100 for page in measured)
     return request.param, measured
@@ -37,14 +37,14 @@ def seen(request):
 def problems(page):
     """What is wrong with a page, whatever its colours."""
     pairs = [pair for dates in page["dates"] for pair in itertools.pairwise(dates)]
-    found = {
+    faults = {
         "wider than the screen": page["scroll_width"] > page["width"] or page["outside"],
         "dates that touch each other": [pair for pair in pairs if pair[0][1] + 4 >= pair[1][0]],
         "letters too small to read": page["letters"] < 12,
         "labels that are not their column's": [pair for pair in page["labels"] if pair[0] != pair[1]],
         "fetched": page["fetched"],
     }
-    return {name: what for name, what in found.items() if what}
+    return {name: what for name, what in faults.items() if what}
 
 
 def test_pages_fit_the_screen_can_be_read_and_fetch_nothing(seen):
@@ -63,7 +63,7 @@ def test_pages_are_dark_in_the_dark(seen):
 
 
 def test_what_is_wrong_with_a_page_is_found():
-    [page] = look_at({"bad": BAD}, [320], "light")
+    [page] = measure({"bad": BAD}, [320], "light")
     assert list(problems(page)) == [
         "wider than the screen",
         "dates that touch each other",
