@@ -47,7 +47,7 @@ class ToldRetry(Retry):
         asked = self.get_retry_after(response) if response is not None else None
         wait = asked or self.get_backoff_time()
         last = self.history[-1]
-        tell_retry(
+        log_retry(
             f"{self.service} {_reason(last.status, last.error)}",
             # Without the query, which may hold what is asked about a person.
             f"{last.method} {urlsplit(last.url or '').path}",
@@ -57,7 +57,7 @@ class ToldRetry(Retry):
         time.sleep(wait)
 
 
-def tell_retry(reason: str, what: str, *, wait: float, tries: int) -> None:
+def log_retry(reason: str, what: str, *, wait: float, tries: int) -> None:
     """Say that something is tried again.
 
     Args:

@@ -17,7 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
+from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, log_retry
 from tap_lytics_audience.lytics.schema import Field
 
 if t.TYPE_CHECKING:
@@ -285,7 +285,7 @@ class Lytics:
                 # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
                 if not tries_left:
                     raise LyticsError(self._unreachable(error)) from error
-                self._tell_retry("broke off", request.method, path, tries_left)
+                self._log_retry("broke off", request.method, path, tries_left)
                 continue
             except requests.RequestException as error:
                 raise LyticsError(self._unreachable(error)) from error
@@ -304,12 +304,12 @@ class Lytics:
                 )
                 msg = f"The answer from {self._host} to {_kind(path)} {what}: check api_url, or run again later."
                 raise LyticsError(msg)
-            self._tell_retry("holds no data", request.method, path, tries_left)
+            self._log_retry("holds no data", request.method, path, tries_left)
         raise AssertionError
 
     @staticmethod
-    def _tell_retry(fault: str, method: str | None, path: str, tries_left: int) -> None:
-        tell_retry(f"An answer of Lytics {fault}", f"{method} {path}", wait=0, tries=TRIES - tries_left + 1)
+    def _log_retry(fault: str, method: str | None, path: str, tries_left: int) -> None:
+        log_retry(f"An answer of Lytics {fault}", f"{method} {path}", wait=0, tries=TRIES - tries_left + 1)
 
     @property
     def _host(self) -> str:

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, tell_retry
+from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, log_retry
 
 REQUEST_TIMEOUT_SECONDS = (10, 60)
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -380,7 +380,7 @@ class Cordial:
                 # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
                 if not tries_left:
                     raise UnansweredError(_unreachable(self._url, error)) from error
-                tell_retry(
+                log_retry(
                     "An answer of Cordial broke off", f"GET {path}", wait=0, tries=BODY_TRIES - tries_left + 1
                 )
             except requests.RequestException as error:

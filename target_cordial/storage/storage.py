@@ -9,7 +9,7 @@ import threading
 import time
 import typing as t
 
-from lytics_to_cordial.http import tell_retry
+from lytics_to_cordial.http import log_retry
 from target_cordial.storage.errors import StorageError, failure, lasting_failure
 from target_cordial.storage.filesystems import open_filesystem
 from target_cordial.storage.location import Location
@@ -181,7 +181,7 @@ class Storage:
                 self._forget(files)
                 wait = (tries - tries_left) * (0.2 + secrets.randbelow(200) / 1000)
                 reason = f"The storage at {self._location} failed ({type(error).__name__})"
-                tell_retry(reason, f"to {what}", wait=wait, tries=tries - tries_left + 1)
+                log_retry(reason, f"to {what}", wait=wait, tries=tries - tries_left + 1)
                 time.sleep(wait)
         raise AssertionError
 
