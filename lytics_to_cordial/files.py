@@ -333,7 +333,8 @@ def _without_address(name: str) -> str:
 
 def _within(folder: str, path: str) -> str:
     """A path without the folder that it is in; blank for the folder itself."""
-    return path.removeprefix(folder.rstrip("/")).strip("/")
+    # A key of an object store can hold empty names: of a//b.json in a, /b.json.
+    return path.removeprefix(folder.rstrip("/")).removeprefix("/").rstrip("/")
 
 
 def _can_break(files: t.Any) -> bool:
