@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tap_lytics_audience.triggers.files import LandedFile, LandedFiles
+from tap_lytics_audience.triggers.files import LandedFiles
 from tap_lytics_audience.triggers.messages import (
     BROKEN,
     CUT,
@@ -24,6 +24,8 @@ from tap_lytics_audience.triggers.messages import (
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from lytics_to_cordial.files import File
 
 Kind: t.TypeAlias = t.Literal["enter", "exit", "change"]
 
@@ -68,9 +70,6 @@ class TriggerFiles:
         url: The folder; a path or an fsspec URL.
         audiences: Audience id by id and by slug of each followed audience.
         identifier_field: The profile field that says who.
-
-    Raises:
-        UserError: If nothing can open such a URL.
     """
 
     def __init__(self, url: str, *, audiences: Mapping[str, str], identifier_field: str) -> None:
@@ -78,7 +77,7 @@ class TriggerFiles:
         self._audiences = audiences
         self._identifier_field = identifier_field
         self._read = 0
-        self._unread_in: Counter[str] = Counter()
+        self._unread_in: Counter[File] = Counter()
         self.unfinished_since: dt.datetime | None = None
         self.unread = 0
         self.without_identifier = 0
@@ -89,7 +88,7 @@ class TriggerFiles:
         Garbage is counted and warned of, and never ends a run: the next full scan makes up for what it may have said.
 
         Raises:
-            UserError: If the folder or a file in it may not be read, or the storage does not answer.
+            FolderError: If the folder or a file in it may not be read, or the storage does not answer.
         """
         self._read = self.unread = self.without_identifier = 0
         self._unread_in.clear()
@@ -109,7 +108,7 @@ class TriggerFiles:
                     self._count_garbage(file, found)
         self._log_end()
 
-    def _events_of(self, message: Message, file: LandedFile) -> Iterator[Event]:
+    def _events_of(self, message: Message, file: File) -> Iterator[Event]:
         """Yield what a message says of followed audiences."""
         identifier = _identifier(message.fields.get(self._identifier_field))
         followed = [
@@ -121,8 +120,8 @@ class TriggerFiles:
             for kind in _KINDS:
                 if kind == event.event:
                     own_time = {"enter": event.enter, "exit": event.exit}.get(kind)
-                    happened_at = _time(own_time) or _time(message.time) or file.landed_at
-                    yield Event(audience_id, identifier, kind, happened_at, file.landed_at)
+                    happened_at = _time(own_time) or _time(message.time) or file.modified_at
+                    yield Event(audience_id, identifier, kind, happened_at, file.modified_at)
         if any(event.event not in _KINDS for _, event in followed):
             self._count_garbage(file, Garbage(message.line, NOT_A_MESSAGE))
         else:
@@ -130,30 +129,30 @@ class TriggerFiles:
         if followed and identifier is None:
             self.without_identifier += 1
 
-    def _count_garbage(self, file: LandedFile, garbage: Garbage) -> None:
+    def _count_garbage(self, file: File, garbage: Garbage) -> None:
         patience = _UNFINISHED_FOR.get(garbage.reason)
-        if patience is not None and dt.datetime.now(dt.timezone.utc) - file.landed_at < patience:
+        if patience is not None and dt.datetime.now(dt.timezone.utc) - file.modified_at < patience:
             self._count_unfinished(file)
             return
         self.unread += 1
-        self._unread_in[file.path] += 1
+        self._unread_in[file] += 1
         if self.unread <= MAX_WARNINGS:
-            place = self._files.shown(file.path)
+            place = self._files.place(file)
             logger.warning("No trigger message: %s, line %d %s.", place, garbage.line, garbage.reason)
 
-    def _count_unfinished(self, file: LandedFile) -> None:
-        self.unfinished_since = min(self.unfinished_since or file.landed_at, file.landed_at)
+    def _count_unfinished(self, file: File) -> None:
+        self.unfinished_since = min(self.unfinished_since or file.modified_at, file.modified_at)
 
     def _log_end(self) -> None:
         if self.unread > MAX_WARNINGS:
-            [(path, count)] = self._unread_in.most_common(1)
+            [(file, count)] = self._unread_in.most_common(1)
             logger.warning(
                 "%s of %s trigger messages cannot be read, %s of them in %s: move what Lytics did not write out of the folder, or set "
                 "triggers_url to where its messages land.",
                 f"{self.unread:,}",
                 f"{self._read + self.unread:,}",
                 f"{count:,}",
-                self._files.shown(path),
+                self._files.place(file),
             )
         if self.unfinished_since is not None:
             logger.info("Some trigger files are not finished: the next run reads them again.")

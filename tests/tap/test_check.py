@@ -75,7 +75,7 @@ def test_only_selected_fields_are_told_when_a_catalog_selects(box, tmp_path):
         (
             {"change_detection": "triggers", "triggers_url": "/nowhere"},
             "triggers",
-            "The triggers folder /nowhere is missing",
+            "The triggers folder at /nowhere is missing",
         ),
     ],
 )
