@@ -11,14 +11,20 @@ import sys
 import tempfile
 import time
 import typing as t
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 
 from bench.runs import Contestant, measure
 from bench.table import Line, at_most
+from lytics_to_cordial.files import Folder
 from tap_lytics_audience.members.changes import BLOCKS, MAX_BLOCK_ROWS, Changes, Rules
+from tap_lytics_audience.members.database import Database
+from tap_lytics_audience.members.exits import Exits
+from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
+from tap_lytics_audience.members.touched import Touched
 
 if t.TYPE_CHECKING:
     from bench.setting import Setting
@@ -31,12 +37,12 @@ CHANGED = 100
 
 
 class Blocks:
-    """A scan as the spool gives it: table files that were made before."""
+    """A scan as blocks give it: table files that were made before."""
 
     def __init__(self, folder: Path, members: int) -> None:
         self.table = folder
         count = max(BLOCKS, members // MAX_BLOCK_ROWS)
-        self.paths = [folder / f"spool-{members}-{number}-of-{count}.jsonl" for number in range(count)]
+        self.paths = [folder / f"block-{members}-{number}-of-{count}.jsonl" for number in range(count)]
 
     def flush(self) -> None:
         """Nothing to do: the files are complete."""
@@ -47,15 +53,15 @@ def make(folder: Path, members: int) -> tuple[Path, Blocks]:
     base, blocks = folder / f"base-{members}.parquet", Blocks(folder, members)
     if not blocks.paths[-1].exists():
         database = duckdb.connect()
-        row = "'person.' || n || '@example.com' AS key, key AS raw, lpad(n::VARCHAR, 16, '0') AS speaker"
+        row = "'person.' || n || '@example.com' AS key, key AS identifier, lpad(n::VARCHAR, 16, '0') AS representative"
         database.execute(
-            f"COPY (SELECT {row}, hash(n)::HUGEINT % 1000000007 AS digest, TRUE AS sent, FALSE AS gone FROM range({members}) t(n)) "
+            f"COPY (SELECT {row}, hash(n)::HUGEINT % 1000000007 AS digest, TRUE AS sent, FALSE AS gone, FALSE AS has_record FROM range({members}) t(n)) "
             f"TO '{base}' (FORMAT parquet, COMPRESSION zstd)"
         )
         for number, path in enumerate(blocks.paths):
             database.execute(
                 f"""COPY (
-                    SELECT speaker AS id, key, hash(n + (n % {3 * CHANGED} = 1)::INTEGER)::HUGEINT % 1000000007 AS digest,
+                    SELECT representative AS id, key, hash(n + (n % {3 * CHANGED} = 1)::INTEGER)::HUGEINT % 1000000007 AS digest,
                         0 AS start, 100 AS size
                     FROM (SELECT n, {row} FROM range({number}, {members} + {members} // {3 * CHANGED}, {len(blocks.paths)}) t(n))
                     WHERE n % {3 * CHANGED} <> 0 OR n >= {members}
@@ -88,27 +94,31 @@ def main() -> None:
     base, blocks = make(cache, members)
     if "compute" not in sys.argv[3:]:
         return
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        ledger = Ledger(f"{folder}/ledger", "bench", "audience", Path(folder))
-        ledger.open(None)
+    with tempfile.TemporaryDirectory(dir=cache) as name:
+        folder = Path(name)
+        ledger = Ledger(Folder(str(folder / "ledger"), setting="ledger_url"), "audience", folder)
         ledger.add_part(
-            lambda path: Path(path).write_bytes(base.read_bytes()) and members, FIELDS, is_base=True
+            lambda path: Path(path).write_bytes(base.read_bytes()) and members, FIELDS, replaces_all=True
         )
+        ledger.update(is_complete=True)
         begun = time.monotonic()
-        changes = Changes(
-            Path(folder), FIELDS, Rules(existing_users=True, profile_updates=True, is_first_pass=False)
-        )
-        changes.load(ledger)
-        loaded = time.monotonic()
-        sent = 0
-        for path in blocks.paths:
-            blocks.table = path
-            changes.look_at(blocks)  # type: ignore[arg-type] - only the table is read
-            sent += changes.write_part(f"{folder}/part.parquet")
-        changes.find_candidates(among_touched=False)
-        left = changes.count_candidates()
-        ended = time.monotonic()
-        changes.close()
+        with closing(Database(folder)) as database:
+            tables = database.tables()
+            known = Known(tables)
+            known.load(ledger)
+            Touched(tables, folder)
+            loaded = time.monotonic()
+            rules = Rules(existing_users=True, profile_updates=True, is_first_pass=False, is_scanned=True)
+            changes = Changes(tables, known, FIELDS, rules)
+            sent = 0
+            for path in blocks.paths:
+                blocks.table = path
+                decisions = changes.judge(blocks)  # type: ignore[arg-type] - only the table is read
+                sent += decisions.write(str(folder / "part.parquet"))
+            exits = Exits(tables)
+            exits.find_candidates(among_touched=False)
+            left = exits.count()
+            ended = time.monotonic()
     print(
         f"{members:,} members: {sent:,} entered or changed, {left:,} may have left; ledger read in {loaded - begun:.1f} s, "
         f"{ended - begun:.1f} s in all"

@@ -1,16 +1,21 @@
-"""What the Singer state says of each audience."""
+"""What the Singer state says of a run and of each audience.
+
+The stream's entry in the state holds `ledger`, `generation`, `run`, `identifier_field`, and `audiences` by id. What others put
+beside them is kept.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
 
+if t.TYPE_CHECKING:
+    from tap_lytics_audience.members.pipeline import LedgerRun
+
 StreamState: t.TypeAlias = dict[str, t.Any]
-"""The stream's entry in the state: `ledger`, `identifier_field`, and `audiences` by id."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class Bookmark:
     Attributes:
         slug: The audience's slug at the first run.
         name: The audience's name at the first run.
-        position: The ledger's manifest that holds all that was sent: `<ledger id>/<manifest>`; blank at first.
+        position: The ledger's manifest that holds all that was sent: `<generation>/<manifest>`; blank at first.
+        members: After the last complete pass, how many people were sent and are members.
         scanned_at: With triggers, when the last full scan began.
         triggers_from: With triggers, the landing time from which on messages are read.
     """
@@ -28,97 +34,80 @@ class Bookmark:
     slug: str
     name: str
     position: str = ""
+    members: int = 0
     scanned_at: str = ""
     triggers_from: str = ""
 
-    def manifest_name(self, ledger_id: str) -> str | None:
-        """The manifest that the position names.
+    def manifest(self, generation: str) -> str | None:
+        """The manifest that the position names, if it is of a generation.
 
-        Args:
-            ledger_id: The ledger in use. A state that was merged with an older one can name another; that one does not count.
-
-        Returns:
-            Its name; None if there is none.
+        Meltano merges states on a full refresh, so that a position of an older generation can show through. It counts for nothing.
         """
-        ledger, _, name = self.position.partition("/")
-        return name if name and ledger == ledger_id else None
+        own, _, name = self.position.partition("/")
+        return name if name and own == generation else None
 
 
-def begin(state: StreamState, identifier_field: str) -> None:
-    """Prepare the stream's state for a run: a new ledger if it names none.
-
-    Args:
-        state: The state, changed in place.
-        identifier_field: The field that identifies members.
-    """
-    state.setdefault("ledger", secrets.token_hex(8))
-    state.setdefault("identifier_field", identifier_field)
+def begin(state: StreamState, run: LedgerRun, identifier_field: str, audience_ids: list[str]) -> None:
+    """Prepare the stream's state for a run."""
+    state["ledger"], state["generation"] = run.ledger, run.generation
+    state["run"] = {"ledger": run.ledger, "number": run.number, "audiences": audience_ids}
+    state["identifier_field"] = identifier_field
     state.setdefault("audiences", {})
+    state.pop("ended", None)
+
+
+def end(state: StreamState) -> None:
+    """Note that the run did all of its work."""
+    state["ended"] = state["run"]["number"]
 
 
 def check_identifier(state: StreamState, identifier_field: str) -> None:
-    """See that members are still identified as they were.
-
-    Args:
-        state: The state.
-        identifier_field: The field that identifies members now.
+    """See that members are still identified by the field by which they were.
 
     Raises:
         UserError: If it is another one.
     """
-    if state["identifier_field"] != identifier_field:
-        msg = (
-            f"The state was made with identifier_field {state['identifier_field']!r}, and it is now {identifier_field!r}: set it back, or "
-            "run once with --full-refresh and another list, as the contacts of the old one stay on theirs."
+    before = state.get("identifier_field", identifier_field)
+    if before != identifier_field:
+        raise UserError(
+            f"The state was made with identifier_field {before!r}, and it is now {identifier_field!r}: set it back, or run once with "
+            "--full-refresh and another list, as the contacts of the old one stay on theirs."
         )
-        raise UserError(msg)
 
 
 def read_bookmark(state: StreamState, audience_id: str) -> Bookmark | None:
-    """An audience's bookmark.
-
-    Args:
-        state: The state.
-        audience_id: The audience.
-
-    Returns:
-        The bookmark; None if the state has none.
-    """
+    """An audience's bookmark; None if the state has none."""
     entry = state["audiences"].get(audience_id)
     if not isinstance(entry, dict):
         return None
-    return Bookmark(**{name: str(value) for name, value in entry.items() if name in Bookmark.__annotations__})
+    members = entry.get("members")
+    return Bookmark(
+        slug=str(entry.get("slug", "")),
+        name=str(entry.get("name", "")),
+        position=str(entry.get("position", "")),
+        members=members if isinstance(members, int) else 0,
+        scanned_at=str(entry.get("scanned_at", "")),
+        triggers_from=str(entry.get("triggers_from", "")),
+    )
 
 
 def write_bookmark(state: StreamState, audience_id: str, bookmark: Bookmark) -> None:
-    """Put an audience's bookmark into the state.
-
-    Args:
-        state: The state, changed in place.
-        audience_id: The audience.
-        bookmark: The bookmark.
-    """
+    """Put an audience's bookmark into the state."""
     # Blanks too: Meltano merges states on a full refresh, and an older value must not show through.
     state["audiences"][audience_id] = dataclasses.asdict(bookmark)
 
 
 def check_slug(state: StreamState, slug: str, audience_id: str) -> None:
-    """See that a slug still means the audience that it meant.
-
-    Args:
-        state: The state.
-        slug: The slug, as the user set it.
-        audience_id: The audience that Lytics gives for it.
+    """See that a slug that the user set still means the audience that it meant in the last run.
 
     Raises:
         UserError: If it means another one now.
     """
-    for known_id, entry in state["audiences"].items():
-        if isinstance(entry, dict) and entry.get("slug") == slug and known_id != audience_id:
-            if audience_id in state["audiences"]:
-                continue
-            msg = (
+    audiences = state.get("audiences") or {}
+    for known_id, entry in audiences.items():
+        is_other = isinstance(entry, dict) and entry.get("slug") == slug and known_id != audience_id
+        if is_other and audience_id not in audiences:
+            raise UserError(
                 f"The audience {slug!r} is another one now (id {audience_id}, was {known_id}), so its members were not compared: if it "
                 "takes the old one's place, run once with --full-refresh; else put the ids in audiences."
             )
-            raise UserError(msg)

@@ -6,15 +6,13 @@ import datetime as dt
 import typing as t
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.files import Folder
 from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import filter_text
 from tap_lytics_audience.lytics.profiles import Profiles
-from tap_lytics_audience.members.ledger import Ledger
 from tap_lytics_audience.triggers.files import LandedFiles
 
 if t.TYPE_CHECKING:
-    from pathlib import Path
-
     from lytics_to_cordial.checklist import Checklist
     from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.settings import Settings
@@ -41,10 +39,10 @@ def check_audiences(settings: Settings, lytics: Lytics, checklist: Checklist) ->
             _check_members(settings, lytics, audience, checklist)
 
 
-def check_places(settings: Settings, folder: Path, checklist: Checklist) -> None:
-    """Try the folders that a run uses; `folder` is for files on this machine."""
+def check_places(settings: Settings, checklist: Checklist) -> None:
+    """Try the folders that a run uses."""
     with checklist.trying("ledger"):
-        Ledger(settings.ledger_url, "check", "check", folder).check()
+        Folder(settings.ledger_url, setting="ledger_url").check()
         checklist.ok("ledger", f"{settings.ledger_url}: written, read back and deleted")
     if settings.change_detection == "triggers" and settings.triggers_url is not None:
         with checklist.trying("triggers"):

@@ -11,6 +11,7 @@ from singer_sdk.io_base import SingerWriter
 from typing_extensions import override
 
 from lytics_to_cordial.errors import UserError
+from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ COLUMNS: dict[str, dict[str, t.Any]] = {
     },
     "audience_change": {
         "type": ["string"],
-        "enum": ["backfill", "enter", "update", "exit", "exit_again"],
+        "enum": [change.value for change in Change if change not in SILENT],
         "description": "Why this record: a member of the first run (backfill), one who entered, whose fields changed (update), who left "
         "(exit), or who left before and is sent once more by a full refresh (exit_again).",
     },
@@ -47,7 +48,6 @@ COLUMNS: dict[str, dict[str, t.Any]] = {
 
 CLOSED_OUTPUT = "The target stopped reading: look at its log, then run again."
 
-_EXITS = ("exit", "exit_again")
 _encode = msgspec.json.encode
 
 
@@ -76,7 +76,7 @@ class RecordFormat:
             records: The change, key and fields of each.
             seen_at: When the tap saw these changes.
         """
-        heads: dict[str, bytes] = {}
+        heads: dict[Change, bytes] = {}
         tail = b'},"time_extracted":' + _encode(seen_at) + b"}\n"
         lines: list[bytes] = []
         for change, key, fields in records:
@@ -90,19 +90,19 @@ class RecordFormat:
         if lines:
             yield b"".join(lines), len(lines)
 
-    def columns(self, change: str, key: str, seen_at: str) -> dict[str, t.Any]:
+    def columns(self, change: Change, key: str, seen_at: str) -> dict[str, t.Any]:
         """The values of `COLUMNS` and of the identifier, for one record."""
         return {
             "audience_id": self.audience_id,
             "audience_slug": self.audience_slug,
             "audience_name": self.audience_name,
-            "audience_state": "exit" if change in _EXITS else "enter",
-            "audience_change": change,
+            "audience_state": "exit" if change in EXITS else "enter",
+            "audience_change": change.value,
             "audience_changed_at": seen_at,
             self.identifier: key,
         }
 
-    def _head(self, change: str, seen_at: str) -> bytes:
+    def _head(self, change: Change, seen_at: str) -> bytes:
         columns = self.columns(change, "", seen_at)
         message = _encode({"type": "RECORD", "stream": self.stream, "record": columns})
         # Without the empty key and the closing braces: the key and the fields follow.

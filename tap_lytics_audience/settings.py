@@ -44,11 +44,11 @@ class Settings:
     )
     ledger_url: str = setting(
         "Ledger URL",
-        "Folder for the ledger, which remembers who was sent: a path or an fsspec URL. It holds identifiers, and has to outlive the machine that runs the tap.",
+        "Folder for the ledger of this one pipeline, which remembers who was sent: a path or an fsspec URL. It holds identifiers, and has to outlive the machine that runs the tap.",
     )
     ledger_keep_days: int = setting(
         "Ledger keep days",
-        "How long ledger files that no state needs any more are kept.",
+        "How many days a ledger file is kept after it was dropped: an older state can be restored for so long.",
         default=30,
         minimum=1,
     )

@@ -14,18 +14,18 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
 from lytics_to_cordial.errors import UserError, described
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.signals import StopSignal, Terminated
-from lytics_to_cordial.workspace import is_full, no_room, workspace
-from tap_lytics_audience import bookmark
+from lytics_to_cordial.workspace import is_full, no_room
 from tap_lytics_audience.check import check_audiences, check_places, check_token
 from tap_lytics_audience.lytics.api import Lytics
 from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
-from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream
+from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream, Source
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -35,7 +35,6 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.plugin_base import _ConfigInput
 
-    from tap_lytics_audience.lytics.api import Audience
 
 SWITCH_SECONDS = 0.001
 logger = logging.getLogger("tap-lytics-audience")
@@ -66,11 +65,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """The settings.
-
-        Raises:
-            UserError: If one is missing or cannot work.
-        """
+        """What users set; raises a `UserError` if something is missing or cannot work."""
         return Settings.from_config(self._config)
 
     @functools.cached_property
@@ -78,42 +73,21 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         """The account."""
         return Lytics(self.settings)
 
-    def audiences(self, *, check_slugs: bool = False) -> list[Audience]:
-        """The audiences that are followed, each once.
-
-        Args:
-            check_slugs: Refuse a slug that meant another audience in the last run.
-
-        Raises:
-            UserError: If one is not there, or is no longer the one it was.
-        """
-        found: dict[str, Audience] = {}
-        for name in self.settings.audiences:
-            audience = self.lytics.audience(name)
-            if check_slugs and name != audience.id:
-                bookmark.check_slug(self._members_state, name, audience.id)
-            found.setdefault(audience.id, audience)
-        return list(found.values())
-
+    @override
     def discover_streams(self) -> list[Stream]:
-        """The streams, with the account's own fields.
-
-        Raises:
-            UserError: If Lytics does not give them.
-        """
         with self.signal.interruptible():
-            streams: list[Stream] = [AudienceMembersStream(self, self.lytics.fields()), AudiencesStream(self)]
+            source = Source(self.lytics, self.settings, self.signal)
+            streams: list[Stream] = [
+                AudienceMembersStream(self, source, self.lytics.fields()),
+                AudiencesStream(self, source),
+            ]
         for stream in streams:
             stream.logger.addFilter(_is_no_noise)
         return streams
 
     def check(self, checklist: Checklist) -> None:
-        """Try everything that a run needs; nothing is sent or remembered.
-
-        Args:
-            checklist: Takes a line for each thing.
-        """
-        with self.signal.interruptible(), workspace(self.name) as folder:
+        """Try everything that a run needs. Nothing is sent or remembered."""
+        with self.signal.interruptible():
             if check_token(self.settings, self.lytics, checklist):
                 check_audiences(self.settings, self.lytics, checklist)
                 with checklist.trying("fields"):
@@ -124,7 +98,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
             else:
                 for what in ("audience", "fields"):
                     checklist.untried(what, "needs the API token to work first")
-            check_places(self.settings, folder, checklist)
+            check_places(self.settings, checklist)
 
     @classmethod
     def invoke(  # type: ignore[override]
@@ -137,16 +111,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         state: t.IO[str] | None = None,
         catalog: t.IO[str] | None = None,
     ) -> None:
-        """Run the tap.
-
-        Args:
-            test: `all`: try everything that a run needs, then end. `schema`: write the schemas, then end.
-            about: Print what the plugin is and its settings, then end.
-            about_format: Format of that.
-            config: The configuration.
-            state: The state of the last run.
-            catalog: What is selected.
-        """
+        """Run the tap. `--test` tries everything that a run needs, `--test=schema` writes the schemas; then both end."""
         if test == CliTestOptionValue.Disabled.value:
             super().invoke(
                 about=about, about_format=about_format, config=config, state=state, catalog=catalog
@@ -157,7 +122,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
             config=config.config if config else None,
             catalog=None if catalog is None else json.load(catalog),
             parse_env_config=bool(config and config.parse_env),
-            # Else the token would have to work before anything could be said.
+            # Without streams: the token need not work before something can be said of it.
             setup_mapper=False,
         )
         if test == CliTestOptionValue.Schema.value:
@@ -170,12 +135,8 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
             raise SystemExit(1)
 
     @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
-        """The command line: the SDK's, with a `--test` that says what works.
-
-        Returns:
-            The command.
-        """
         command = super().get_singer_command()
         [test] = [option for option in command.params if option.name == "test"]
         # The SDK's own runs it before it knows the catalog.
@@ -185,26 +146,20 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         )
         return command
 
-    def load_state(self, state: dict[str, t.Any]) -> None:
-        """Take the state of the last run, or begin one: the first message names the ledger.
-
-        Args:
-            state: The state.
-        """
-        super().load_state(state)
-        identifier = str(self.config.get("identifier_field") or "email")
-        bookmark.begin(self._members_state, identifier)
-
-    @property
-    def _members_state(self) -> dict[str, t.Any]:
-        return self.state.setdefault("bookmarks", {}).setdefault(AudienceMembersStream.name, {})
+    @override
+    def _reset_state_progress_markers(self) -> None:
+        # The SDK calls this as the first thing of a sync, right before it writes the first STATE, which has to name the run.
+        super()._reset_state_progress_markers()
+        members = t.cast("AudienceMembersStream", self.streams[AudienceMembersStream.name])
+        if members.selected:
+            members.begin()
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
         self.signal.handle(signum)
 
 
 def _is_no_noise(record: logging.LogRecord) -> bool:
-    """The SDK calls each failure an unhandled error, which `main` tells in one sentence, and speaks of bookmarks of its own."""
+    """The SDK calls each failure an unhandled error, and speaks of bookmarks of its own. `main` logs a failure in one sentence."""
     return not str(record.msg).startswith(
         ("An unhandled error occurred", "Beginning sync of", "Beginning %s sync of")
     )

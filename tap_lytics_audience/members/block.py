@@ -1,4 +1,4 @@
-"""Profiles on their way from a scan to the ledger: on disk, as a block of any size may not fit in memory."""
+"""A block of profiles on its way from a scan to the database: on disk, as it may not fit in memory."""
 
 from __future__ import annotations
 
@@ -10,42 +10,39 @@ import msgspec
 from tap_lytics_audience.lytics.identifier import member_key
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tap_lytics_audience.lytics.profiles import Profile
     from tap_lytics_audience.members.selection import Selection
 
 COLUMNS = (
-    "{id: 'VARCHAR', key: 'VARCHAR', raw: 'VARCHAR', speaker: 'VARCHAR', digest: 'BIGINT', older: 'BIGINT[]', "
+    "{id: 'VARCHAR', key: 'VARCHAR', identifier: 'VARCHAR', representative: 'VARCHAR', digest: 'BIGINT', older: 'BIGINT[]', "
     "start: 'BIGINT', size: 'INTEGER'}"
 )
-"""Of a spool's table file, for DuckDB."""
+"""The table file's columns, for DuckDB."""
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
-    """What is missing is as the key or the id: to read that took a third of a join's time."""
+class _Row(msgspec.Struct, omit_defaults=True):
+    """A profile. What equals the key or the id is left out: to read it took a third of a join's time."""
 
     id: str
     digest: int
     start: int
     size: int
     key: str | None
-    raw: str | None = None
-    speaker: str | None = None
+    identifier: str | None = None
+    representative: str | None = None
     older: list[int] | None = None
 
 
-class Spool:
-    """A block of profiles: a table of keys and digests, and beside it each profile's fields as they will be sent.
+class Block:
+    """Profiles as a table of keys and digests, and beside it each profile's fields as a record will have them.
 
     Attributes:
         table: The table's file: JSON lines of `COLUMNS`.
-        rows: How many profiles there are.
-        without_identifier: How many profiles had none, of all blocks.
-
-    Args:
-        folder: Where to keep it.
-        selection: The fields that are sent.
+        rows: How many profiles are in the block.
+        without_identifier: How many profiles had no identifier, in all blocks so far.
     """
 
     def __init__(self, folder: Path, selection: Selection) -> None:
@@ -61,76 +58,56 @@ class Spool:
         self._kept = (folder / "kept.bin").open("w+b")
         self._encode_lines = msgspec.json.Encoder().encode_lines
 
-    def add(self, profiles: t.Iterable[Profile]) -> None:
-        """Add profiles.
-
-        Args:
-            profiles: As Lytics gives them.
-        """
-        lines: list[_Line] = []
-        written: list[bytes] = []
+    def add(self, profiles: Iterable[Profile]) -> None:
+        """Add profiles as Lytics gives them."""
+        rows: list[_Row] = []
+        texts: list[bytes] = []
         size = self._size
         for profile in profiles:
             self._count += 1
-            fields, (mark, *older) = self._selection.shown(profile)
-            found = self._identifier(profile)
-            key, raw = member_key(found), str(found)
+            fields, (digest, *older) = self._selection.fields_and_digests(profile)
+            identifier = self._identifier(profile)
+            key, spelled = member_key(identifier), str(identifier)
             self.without_identifier += key is None
             id_ = self._id(profile)
-            lines.append(
-                _Line(
-                    # Without ids nobody can tell a repeated profile from two alike.
+            rows.append(
+                _Row(
+                    # Without ids nobody can tell a profile that comes twice from two equal ones.
                     str(id_) if id_ else f"#{self._count}",
-                    mark,
+                    digest,
                     size,
                     len(fields),
                     key,
-                    None if raw == key else raw,
-                    None if id_ else str(mark),
+                    None if spelled == key else spelled,
+                    None if id_ else str(digest),
                     older or None,
                 )
             )
-            written.append(fields)
+            texts.append(fields)
             size += len(fields)
-        self._fields.write(b"".join(written))
-        self._lines.write(self._encode_lines(lines))
+        self._fields.write(b"".join(texts))
+        self._lines.write(self._encode_lines(rows))
         self._size = size
-        self.rows += len(lines)
+        self.rows += len(rows)
 
     def flush(self) -> None:
         """Let others read what was added."""
         self._lines.flush()
 
     def fields(self, start: int, size: int) -> bytes:
-        """The fields of a profile, as JSON without the braces.
-
-        Args:
-            start: Where they begin, as the table says.
-            size: How long they are.
-        """
+        """The fields of a profile, as JSON without the braces. `start` and `size` are those of the table."""
         self._fields.seek(start)
         return self._fields.read(size)
 
-    def keep(self, places: t.Iterable[tuple[int, int]]) -> int:
-        """Keep the fields of some profiles beyond the block, one after the other.
-
-        Args:
-            places: Start and size of each.
-
-        Returns:
-            Where the first of them begins among all that were kept.
-        """
+    def keep(self, places: Iterable[tuple[int, int]]) -> int:
+        """Keep the fields of some profiles beyond the block, and return where the first of them begins among all kept ones."""
         first = self._kept.seek(0, os.SEEK_END)
         for start, size in places:
             self._kept.write(self.fields(start, size))
         return first
 
     def clear(self, *, restore_kept: bool = False) -> None:
-        """Forget all profiles of the block.
-
-        Args:
-            restore_kept: Go on with the fields that were kept, in place of the block's.
-        """
+        """Forget the profiles of the block. With `restore_kept` the fields that were kept take their place."""
         if restore_kept:
             self._fields, self._kept = self._kept, self._fields
         else:

@@ -1,318 +1,153 @@
-"""The ledger: who was sent, in immutable files that the state points at.
+"""The ledger of one audience: who was sent, in immutable files that the state points at.
 
-A *part* holds what a run sends and is durable before it is sent. A *manifest* names the parts that count, in order; its
-name is all that the state keeps. A part that the state's manifest does not cover is *in doubt*: it may have been
-delivered or not.
+A *part* holds what a run sends, and is durable before its first record leaves. A *manifest* names the parts that count, and
+its name is all that the state keeps. What the state's manifest does not cover is *in doubt*: it may have been delivered
+or not. The *origin* is the newest manifest of a complete pass that is known to be acknowledged.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import logging
-import os
-import re
 import secrets
-import shutil
 import typing as t
-from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
-import fsspec
 import msgspec
-from fsspec.implementations.local import LocalFileSystem
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.workspace import is_full
+from lytics_to_cordial.file_errors import MissingFileError
+from tap_lytics_audience.members.manifest import FILE_NAME, DoubtfulFile, Manifest, Part, number_of
 
-MERGE_SHARE = 10
-"""Parts are merged into a new base when they hold more than a tenth of it."""
-MAX_PARTS = 100
-_DAMAGES = (FileNotFoundError, msgspec.DecodeError, UnicodeError, duckdb.Error)
-_NAME = re.compile(r"[mpb]-(\d{6})-[0-9a-f]{16}\.(json|parquet)")
-_UNFINISHED = re.compile(_NAME.pattern + r"\.part")
-"""Left by a run that was killed while it wrote."""
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from lytics_to_cordial.files import Folder
 
-logger = logging.getLogger("tap-lytics-audience")
+MAX_CLOCK_SKEW = dt.timedelta(hours=1)
 
 
-class LedgerError(UserError):
-    """The ledger cannot be read or written; the sentence says where and what to do."""
-
-
-class DamagedError(LedgerError):
+class DamagedError(UserError):
     """A file of the ledger is missing, or does not hold what it should."""
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A Parquet file of members.
-
-    Attributes:
-        name: Its name; `b-` for a base, into which parts were merged, else `p-`.
-        rows: How many rows it holds.
-        selection: Which of the manifest's selections its digests cover.
-    """
-
-    name: str
-    rows: int
-    selection: int
-
-    @property
-    def is_base(self) -> bool:
-        """Whether parts were merged into it."""
-        return self.name.startswith("b-")
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What counts.
-
-    Attributes:
-        number: Its place in the order of all manifests of its ledger.
-        origin: The manifest that its run started from, and so one that was acknowledged; blank for none.
-        identifier_field: The field that identifies members.
-        slug: The audience's slug at the first run.
-        audience_name: The audience's name at the first run.
-        complete: Whether the audience was sent once from beginning to end.
-        others_until: When the newest part of another ledger was written that was taken into account, in seconds since 1970.
-        changed_at: When the newest change was seen.
-        selections: Lists of profile fields.
-        parts: Files in order; later rows win.
-        settled: Parts that count no more: merged, or sent again after they were in doubt.
-    """
-
-    number: int = 0
-    origin: str = ""
-    identifier_field: str = ""
-    slug: str = ""
-    audience_name: str = ""
-    complete: bool = False
-    others_until: float = 0
-    changed_at: str = ""
-    selections: list[list[str]] = []
-    parts: list[Part] = []
-    settled: list[str] = []
-
-    @property
-    def covered(self) -> set[str]:
-        """Names of the parts about which there is no doubt."""
-        return {part.name for part in self.parts} | set(self.settled)
-
-    @property
-    def needs_merge(self) -> bool:
-        """Whether the parts have grown past a tenth of the base."""
-        base = sum(part.rows for part in self.parts if part.is_base)
-        rows = sum(part.rows for part in self.parts)
-        return len(self.parts) > 1 and ((rows - base) * MERGE_SHARE > base or len(self.parts) > MAX_PARTS)
-
-
-@dataclass(frozen=True)
-class Stranger:
-    """What another ledger of the same audience knows.
-
-    Attributes:
-        place: Its folder.
-        audience_id: Its audience; another one if that had the same slug.
-        newest: Its newest manifest.
-        acknowledged: Files of which everything was surely delivered, in order; later rows win.
-        doubtful: Files of which nobody knows.
-        spare: Its other files: nothing that the first do not hold, unless one of those is damaged.
-    """
-
-    place: str
-    audience_id: str
-    newest: Manifest
-    acknowledged: list[str]
-    doubtful: list[str]
-    spare: list[str]
-
-
 class Ledger:
-    """The files of one audience's ledger.
+    """The files of one audience, opened for a run.
 
     Attributes:
         manifest: What counts now.
-        doubtful: Parts about which the incoming state says nothing.
-
-    Args:
-        url: Folder of all ledgers; a path or an fsspec URL.
-        ledger_id: Whose ledger.
-        audience_id: Of which audience.
-        folder: For files on this machine.
+        doubtful: The files in doubt.
     """
 
-    def __init__(self, url: str, ledger_id: str, audience_id: str, folder: Path) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, pipeline: Folder, audience_id: str, folder: Path) -> None:
+        self._pipeline = pipeline
         self._audience_id = audience_id
-        self._place = f"{self._url}/{ledger_id}/{audience_id}"
+        self._files = pipeline.child(audience_id)
         self._folder = folder
-        self._needed: set[str] = set()
+        self._needed: set[str | None] = set()
         self.manifest = Manifest()
-        self.doubtful: list[str] = []
+        self.doubtful: list[DoubtfulFile] = []
 
-    def open(self, manifest_name: str | None) -> None:
-        """Read what the state points at.
-
-        Args:
-            manifest_name: The manifest; None if the state has none.
-
-        Raises:
-            LedgerError: If it cannot be read.
-        """
-        names = self._names(self._place)
-        if manifest_name is not None:
-            self.manifest = self._read_manifest(self._place, manifest_name)
-            self._needed = {manifest_name, *(part.name for part in self.manifest.parts)}
-        # Bases of a ledger that was begun again tell of members whom no other file may tell of.
-        kinds = ("p-",) if self.manifest.complete else ("p-", "b-")
-        self.doubtful = [
-            name for name in names if name.startswith(kinds) and name not in self.manifest.covered
-        ]
-        self._needed |= set(self.doubtful)
-        # Numbers only rise, also when an old state was restored, so that the newest manifest is the last one written.
-        newest = max((number_of(name) for name in names), default=0)
-        settled = [name for name in self.manifest.settled if name in names]
-        self.manifest = msgspec.structs.replace(
-            self.manifest, number=newest, settled=settled, origin=manifest_name or ""
-        )
-
-    def strangers(self, identifier_field: str, slug: str) -> list[Stranger]:
-        """What all other ledgers know of this audience, or of another one that had its slug.
+    def open(self, position: str | None, *, identifier_field: str, slug: str) -> None:
+        """Read what the state points at, and find out what else may have been delivered.
 
         Args:
-            identifier_field: The field that identifies members; ledgers with another one are passed over.
+            position: The manifest that the state names; None if it names none.
+            identifier_field: The field that identifies members.
             slug: The audience's slug.
 
         Raises:
-            LedgerError: If one cannot be read.
+            UserError: If the folder cannot be read, or the manifest is missing or damaged.
         """
-        found: list[Stranger] = []
-        for ledger_id in self._names(self._url, folders=True):
-            for audience_id in self._names(f"{self._url}/{ledger_id}", folders=True):
-                place = f"{self._url}/{ledger_id}/{audience_id}"
-                if place == self._place and self.manifest.origin:
-                    continue
-                stranger = self._stranger(place, audience_id)
-                if stranger is None:
-                    continue
-                newest = stranger.newest
-                if (
-                    newest.identifier_field in {identifier_field, ""} and audience_id == self._audience_id
-                ) or (newest.identifier_field == identifier_field and newest.slug == slug):
-                    found.append(stranger)
-        return found
-
-    def later_parts_of_others(self, identifier_field: str) -> tuple[list[tuple[str, str]], float]:
-        """Parts of other ledgers of this audience that no complete pass of this one has taken into account.
-
-        A run without a state begins another ledger, and what it sent counts also when an older state is used after it: a full
-        refresh that was killed, or a state that was restored.
-
-        Args:
-            identifier_field: The field that identifies members; ledgers with another one are passed over.
-
-        Returns:
-            Place and name of each, and when the newest was written, in seconds since 1970.
-
-        Raises:
-            LedgerError: If a folder cannot be read.
-        """
-        found: list[tuple[str, str]] = []
-        until = self.manifest.others_until
-        for ledger_id in self._names(self._url, folders=True):
-            place = f"{self._url}/{ledger_id}/{self._audience_id}"
-            if place == self._place:
-                continue
-            names = self._names(place)
-            written = self._written_after(place, [name for name in names if name.startswith("p-")])
-            manifests = [name for name in names if name.startswith("m-")]
-            if written and self._readable_manifest(place, manifests).identifier_field in {
-                identifier_field,
-                "",
-            }:
-                found += [(place, name) for name in written]
-                until = max(until, *written.values())
-        return found, until
-
-    def _written_after(self, place: str, names: list[str]) -> dict[str, float]:
-        """Which parts are newer than what was taken into account, and when they were written."""
-        times: dict[str, float] = {}
-        with self._explaining(place):
-            files, folder = self._open(place)
-            for name in reversed(names):
-                time = _aware(files.modified(f"{folder}/{name}")).timestamp()
-                if time <= self.manifest.others_until:
-                    # Numbers rise with time: what comes before is older still.
-                    break
-                times[name] = time
-        return times
-
-    def _stranger(self, place: str, audience_id: str) -> Stranger | None:
-        """What is in a folder; None if nothing was ever sent from it."""
-        names = self._names(place)
-        manifests = [name for name in names if name.startswith("m-")]
-        if not manifests:
-            return None
-        others = [name for name in names if not name.startswith("m-")]
-        try:
-            newest = self._read_manifest(place, manifests[-1])
-            if newest.origin in names:
-                acknowledged = self._read_manifest(place, newest.origin)
-                covered = acknowledged.covered
-            else:
-                # A later manifest than the origin was acknowledged, nobody knows which.
-                acknowledged = newest if newest.origin else Manifest()
-                covered = {part.name for part in acknowledged.parts}
-        except DamagedError as error:
-            logger.warning("%s Until then all of the ledger's other files count.", error)
-            return Stranger(place, audience_id, self._readable_manifest(place, manifests), [], others, [])
-        parts = [part.name for part in acknowledged.parts]
-        doubtful = [name for name in others if name.startswith("p-") and name not in covered]
-        spare = [name for name in others if name not in {*parts, *doubtful}]
-        return Stranger(place, audience_id, newest, parts, doubtful, spare)
-
-    def _readable_manifest(self, place: str, names: list[str]) -> Manifest:
-        for name in reversed(names):
-            with contextlib.suppress(DamagedError):
-                return self._read_manifest(place, name)
-        return Manifest()
+        now = _now()
+        names = self._names(self._files)
+        # 1. What the state knows, and what the last run knew, acknowledged or not.
+        manifest = Manifest() if position is None else self._read_manifest(position)
+        newest = self._newest_manifest(self._files, names)
+        # 2. The newest of the complete manifests that were acknowledged for certain.
+        candidates = [newest.origin, manifest.origin]
+        if position is not None and manifest.is_complete:
+            candidates.append(position)
+        origin = max((name for name in candidates if name in names), key=number_of, default="")
+        acknowledged = self._readable(origin) if origin else Manifest()
+        # 3. Members who were identified by another field are no members of this ledger.
+        foreign = set(newest.foreign)
+        if position is None and newest.identifier_field not in {"", identifier_field}:
+            foreign = {name for name in names if not name.startswith("m-")}
+        # 4. Everything else that the state's manifest does not cover is in doubt. After a complete pass, a base holds nothing
+        #    that is not in a part, too.
+        kinds = ("p-",) if manifest.is_complete else ("p-", "b-")
+        self.doubtful = [
+            DoubtfulFile(
+                self._audience_id,
+                name,
+                is_acknowledged=name in acknowledged.covered,
+                resent_since=manifest.resent.get(f"{self._audience_id}/{name}"),
+            )
+            for name in names
+            if name.startswith(kinds) and name.endswith(".parquet") and name not in manifest.covered | foreign
+        ]
+        if not manifest.is_complete:
+            self.doubtful += self._of_predecessors(identifier_field, slug, manifest.resent)
+        # 5. What this run does not need counts as dropped from now on, unless a manifest said so before. A time in the future
+        #    is that of a wrong clock.
+        parts = (*manifest.parts, *acknowledged.parts)
+        self._needed = {
+            position,
+            origin,
+            *(part.name for part in parts),
+            *(file.name for file in self.doubtful),
+        }
+        settled = {
+            name: min(time, now) for name, time in manifest.settled.items() if name in names or "/" in name
+        }
+        dropped = {name: settled.get(name, now) for name in names if name not in self._needed}
+        # Numbers only rise, also after an old state was restored, so that the newest manifest is the last one written.
+        number = max(map(number_of, names), default=0)
+        self.manifest = msgspec.structs.replace(
+            manifest,
+            number=number,
+            resent={
+                file.path: number + 1 if file.resent_since is None else file.resent_since
+                for file in self.doubtful
+            },
+            origin=origin,
+            identifier_field=identifier_field,
+            slug=manifest.slug or newest.slug,
+            audience_name=manifest.audience_name or newest.audience_name,
+            is_scanned=manifest.is_scanned or newest.is_scanned,
+            settled=settled | dropped,
+            foreign=sorted(foreign & set(names)),
+        )
 
     @contextlib.contextmanager
-    def reading(self, name: str, place: str | None = None, *, stays: bool = False) -> t.Iterator[str]:
-        """A Parquet file as a path that DuckDB reads.
+    def reading(self, file: DoubtfulFile | Part, *, stays: bool = False) -> Iterator[Path]:
+        """A Parquet file as a path on this machine.
 
         Args:
-            name: The file.
-            place: The ledger that it is in; this one by default.
+            file: The file.
             stays: Whether the path is good for the whole run, whatever becomes of the ledger.
 
-        Yields:
-            The path; else gone afterwards if it had to be fetched.
-
         Raises:
-            LedgerError: If the file is missing or damaged.
+            DamagedError: If the file is missing or damaged.
         """
-        place = place or self._place
-        with self._explaining(f"{place}/{name}"):
-            files, folder = self._open(place)
-            path = self._folder / f"{secrets.token_hex(4)}-{name}"
-            if isinstance(files, LocalFileSystem):
-                files.info(f"{folder}/{name}")
-                if not stays:
-                    yield f"{folder}/{name}"
-                    return
-                _link(f"{folder}/{name}", path)
-            else:
-                files.get_file(f"{folder}/{name}", str(path))
+        files = self._pipeline.child(file.audience_id) if isinstance(file, DoubtfulFile) else self._files
+        with self._damage_explained(files, file.name):
+            path = files.get(file.name, self._folder / f"{secrets.token_hex(4)}-{file.name}")
             try:
-                yield str(path)
+                yield path
             finally:
                 if not stays:
                     path.unlink(missing_ok=True)
 
     def add_part(
-        self, write: t.Callable[[str], int], fields: list[str], *, changed_at: str = "", is_base: bool = False
+        self,
+        write: Callable[[str], int],
+        fields: list[str],
+        *,
+        changed_at: str = "",
+        replaces_all: bool = False,
     ) -> None:
         """Make members durable, and count them from the next manifest on.
 
@@ -320,45 +155,37 @@ class Ledger:
             write: Writes the rows to a path as Parquet, and returns how many there are.
             fields: The profile fields that their digests cover.
             changed_at: When their changes were seen.
-            is_base: Whether they take the place of all parts so far.
-
-        Raises:
-            LedgerError: If they cannot be written.
+            replaces_all: Whether the file is a base, which takes the place of all parts.
         """
         manifest = self.manifest
         number = manifest.number + 1
-        name = f"{'b' if is_base else 'p'}-{number:06d}-{secrets.token_hex(8)}.parquet"
+        name = f"{'b' if replaces_all else 'p'}-{number:06d}-{secrets.token_hex(8)}.parquet"
         path = self._folder / name
-        with self._explaining(str(path), is_write=True):
-            rows = write(str(path))
-        self._put(path, name)
-        selections = [] if is_base else manifest.selections
+        rows = write(str(path))
+        self._files.put(name, path)
+        path.unlink()
+        selections = [] if replaces_all else manifest.selections
         if fields not in selections:
             selections = [*selections, fields]
         part = Part(name, rows, selections.index(fields))
-        merged = [other.name for other in manifest.parts if other.name.startswith("p-")] if is_base else []
+        merged = dict.fromkeys((old.name for old in manifest.parts), _now()) if replaces_all else {}
         self.manifest = msgspec.structs.replace(
             manifest,
             number=number,
             selections=selections,
-            parts=[part] if is_base else [*manifest.parts, part],
-            settled=[*manifest.settled, *merged],
+            parts=[part] if replaces_all else [*manifest.parts, part],
+            settled=manifest.settled | merged,
             changed_at=changed_at or manifest.changed_at,
         )
 
     def settle(self) -> None:
-        """Note that the parts in doubt count no more: what they hold was sent again."""
-        self.manifest = msgspec.structs.replace(
-            self.manifest, settled=[*self.manifest.settled, *self.doubtful]
-        )
+        """End all doubt: what the files in doubt hold was sent again."""
+        names = [file.name if file.audience_id == self._audience_id else file.path for file in self.doubtful]
+        self.update(resent={}, settled=self.manifest.settled | dict.fromkeys(names, _now()))
         self.doubtful = []
 
     def update(self, **changes: t.Any) -> None:
-        """Change what the next manifest says.
-
-        Args:
-            **changes: New values of its attributes.
-        """
+        """Change what the next manifest says."""
         self.manifest = msgspec.structs.replace(self.manifest, **changes)
 
     def save(self) -> str:
@@ -366,159 +193,104 @@ class Ledger:
 
         Returns:
             Its name, for the state that follows the records of all its parts.
-
-        Raises:
-            LedgerError: If it cannot be written.
         """
         self.update(number=self.manifest.number + 1)
         name = f"m-{self.manifest.number:06d}-{secrets.token_hex(8)}.json"
-        path = self._folder / name
-        with self._explaining(str(path), is_write=True):
-            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.manifest), indent=1))
-        self._put(path, name)
+        self._files.put(name, msgspec.json.format(msgspec.json.encode(self.manifest), indent=1))
         return name
 
-    def delete_old(self, keep_days: int) -> None:
-        """Delete files that the incoming state does not reach and that are old.
+    def delete_dropped(self, keep_days: int) -> None:
+        """Delete files that were dropped so many days ago, but for those that the state or the origin needs."""
+        before = _text(dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=keep_days))
+        settled = dict(self.manifest.settled)
+        for name, time in self.manifest.settled.items():
+            if time < before and name not in self._needed:
+                # What cannot be deleted now can be at the next run.
+                with contextlib.suppress(UserError):
+                    self._delete(name)
+                    del settled[name]
+        self.update(settled=settled)
 
-        Args:
-            keep_days: How old.
-        """
-        before = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=keep_days)
-        files, place = self._open(self._place)
-        for name in [*self._names(self._place), *self._names(self._place, _UNFINISHED)]:
-            # What cannot be deleted now can be at the next run.
-            with contextlib.suppress(OSError, ValueError):
-                modified = files.modified(f"{place}/{name}")
-                if name not in self._needed and _aware(modified) < before:
-                    files.rm_file(f"{place}/{name}")
+    def seen_at(self) -> str:
+        """The time: UTC with microseconds, and never earlier than that of the newest change."""
+        now = dt.datetime.now(dt.timezone.utc)
+        changed_at = self.manifest.changed_at
+        is_believed = changed_at and dt.datetime.fromisoformat(changed_at) < now + MAX_CLOCK_SKEW
+        return max(_text(now), changed_at) if is_believed else _text(now)
 
-    def check(self) -> None:
-        """Write a small file where the ledger is, read it back and delete it.
+    def _delete(self, name: str) -> None:
+        audience_id, _, own_name = name.rpartition("/")
+        (self._pipeline.child(audience_id) if audience_id else self._files).delete(own_name)
 
-        Raises:
-            LedgerError: At the first thing that does not work.
-        """
-        name = f"check-{secrets.token_hex(8)}"
-        path = self._folder / name
-        content = name.encode()
-        path.write_bytes(content)
-        self._put(path, name)
-        files, folder = self._open(self._place)
-        with self._explaining(f"{self._place}/{name}"):
-            read = files.cat_file(f"{folder}/{name}")
-        with self._explaining(f"{self._place}/{name}", is_write=True):
-            files.rm_file(f"{folder}/{name}")
-            if isinstance(files, LocalFileSystem):
-                for made in (Path(folder), Path(folder).parent):
-                    # Others may be in there.
-                    with contextlib.suppress(OSError):
-                        made.rmdir()
-        if read != content:
-            msg = f"The ledger at {self._place} gives back other bytes than were written: set ledger_url to another folder."
-            raise LedgerError(msg)
+    def _of_predecessors(
+        self, identifier_field: str, slug: str, resent: dict[str, int]
+    ) -> list[DoubtfulFile]:
+        """Files of audiences that had the same slug, and whose members are on the same list."""
+        found = []
+        for audience_id in self._pipeline.folders():
+            files = self._pipeline.child(audience_id)
+            if audience_id == self._audience_id:
+                continue
+            names = self._names(files)
+            newest = self._newest_manifest(files, names)
+            if (newest.slug, newest.identifier_field) == (slug, identifier_field):
+                found += [
+                    DoubtfulFile(
+                        audience_id,
+                        name,
+                        is_acknowledged=True,
+                        resent_since=resent.get(f"{audience_id}/{name}"),
+                    )
+                    for name in names
+                    if name.startswith(("p-", "b-")) and name.endswith(".parquet")
+                ]
+        return found
 
-    def _read_manifest(self, place: str, name: str) -> Manifest:
-        with self._explaining(f"{place}/{name}"):
-            files, folder = self._open(place)
-            return msgspec.json.decode(files.cat_file(f"{folder}/{name}"), type=Manifest)
+    def _newest_manifest(self, files: Folder, names: list[str]) -> Manifest:
+        """The last manifest that can be read."""
+        for name in reversed(names):
+            if name.startswith("m-") and name.endswith(".json"):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeError, MissingFileError):
+                    return msgspec.json.decode(files.read(name), type=Manifest)
+        return Manifest()
 
-    def _names(self, place: str, pattern: re.Pattern[str] = _NAME, *, folders: bool = False) -> list[str]:
-        with self._explaining(place):
-            files, folder = self._open(place)
-            files.invalidate_cache()
-            try:
-                found = files.ls(folder, detail=True)
-            except FileNotFoundError:
-                return []
-        names = [
-            item["name"].rstrip("/").rpartition("/")[2]
-            for item in found
-            if (item["type"] == "directory") == folders
-        ]
-        return sorted(name for name in names if folders or pattern.fullmatch(name))
+    def _readable(self, name: str) -> Manifest:
+        """A manifest, or an empty one in place of a damaged one."""
+        with contextlib.suppress(DamagedError):
+            return self._read_manifest(name)
+        return Manifest()
 
-    def _put(self, path: Path, name: str) -> None:
-        """Make a file durable under its name; it is never seen half-written."""
-        with self._explaining(f"{self._place}/{name}", is_write=True):
-            files, folder = self._open(self._place)
-            if isinstance(files, LocalFileSystem):
-                _put_local(path, Path(folder) / name)
-            else:
-                files.put_file(str(path), f"{folder}/{name}")
-        path.unlink(missing_ok=True)
-
-    @staticmethod
-    def _open(place: str) -> tuple[t.Any, str]:
-        files, folder = fsspec.url_to_fs(place)
-        return files, str(folder).rstrip("/")
+    def _read_manifest(self, name: str) -> Manifest:
+        # The name comes from the state, and must not lead out of the folder.
+        if not FILE_NAME.fullmatch(name):
+            raise DamagedError(_damage(self._files, "", f"has no file of the name {name!r}"))
+        with self._damage_explained(self._files, name):
+            return msgspec.json.decode(self._files.read(name), type=Manifest)
 
     @contextlib.contextmanager
-    def _explaining(self, place: str, *, is_write: bool = False) -> t.Iterator[None]:
+    def _damage_explained(self, files: Folder, name: str) -> Iterator[None]:
         try:
             yield
-        except UserError:
-            raise
-        except ImportError as error:
-            msg = f"The ledger at {place} needs more packages: install lytics-to-cordial[s3] or [gcs]."
-            raise LedgerError(msg) from error
-        except Exception as error:
-            if is_full(error) and not is_write:
-                # It is the temporary folder that is full.
-                raise
-            reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-            if is_write:
-                msg = (
-                    f"The ledger file {place} cannot be written ({reason}): make room or give write rights there, or set ledger_url to "
-                    "another folder."
-                )
-                raise LedgerError(msg) from error
-            if isinstance(error, _DAMAGES):
-                what = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({reason})"
-                msg = f"The ledger file {place} {what}: restore it, or run once with --full-refresh, which sends everybody again."
-                raise DamagedError(msg) from error
-            msg = f"The ledger at {place} cannot be read ({reason}): give read rights there, or correct ledger_url, then run again."
-            raise LedgerError(msg) from error
+        except MissingFileError as error:
+            raise DamagedError(_damage(files, name, "is missing")) from error
+        except (msgspec.DecodeError, UnicodeError, duckdb.Error) as error:
+            raise DamagedError(_damage(files, name, f"is damaged ({type(error).__name__})")) from error
+
+    @staticmethod
+    def _names(files: Folder) -> list[str]:
+        return sorted((name for name in files.names() if FILE_NAME.fullmatch(name)), key=number_of)
 
 
-def _link(path: str, other: Path) -> None:
-    try:
-        os.link(path, other)
-    except OSError:
-        # Another disk, or another's file.
-        shutil.copyfile(path, other)
+def _damage(files: Folder, name: str, what: str) -> str:
+    return (
+        f"The ledger file {files.place(name)} {what}: restore it, or run once with --full-refresh, which sends everybody again. "
+        "Who left since the last run and is named in no other file is not known then, and stays on the list."
+    )
 
 
-def number_of(name: str) -> int:
-    """A file's place in the order of all files of its ledger.
-
-    Args:
-        name: The file.
-    """
-    found = _NAME.fullmatch(name)
-    return int(found[1]) if found else 0
+def _now() -> str:
+    return _text(dt.datetime.now(dt.timezone.utc))
 
 
-def _aware(time: dt.datetime) -> dt.datetime:
-    return time if time.tzinfo else time.replace(tzinfo=dt.timezone.utc)
-
-
-def _put_local(path: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as file, path.open("rb") as source:  # noqa: PTH123 - Path has no open by descriptor
-            while chunk := source.read(1 << 20):
-                file.write(chunk)
-            file.flush()
-            os.fsync(descriptor)
-        part.replace(target)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _text(time: dt.datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -70,39 +70,24 @@ class Selection:
             for fields in (self.fields, *self.compared)
         ]
 
-    def shown(self, profile: Profile) -> tuple[bytes, list[int]]:
-        """What is sent of a profile, and what it is compared by.
-
-        Args:
-            profile: The profile.
-
-        Returns:
-            The fields of its record, as JSON without the braces; signed 64-bit digests over `fields`, then over each of `compared`.
-        """
+    def fields_and_digests(self, profile: Profile) -> tuple[bytes, list[int]]:
+        """What is sent of a profile, as JSON without the braces, and signed 64-bit digests over `fields`, then over each of `compared`."""
         values = self.profiles.typed(profile)
         values.append(None)
         record = encode(self._record(*self._sent_values(values)))[1:-1]
-        marks = []
-        for getter, loose in self._digests:
+        digests = []
+        for getter, canonical_forms in self._digests:
             covered = list(getter(values))
-            for place, canonical in loose:
+            for place, canonical in canonical_forms:
                 value = covered[place]
                 if value is not None:
                     covered[place] = canonical(value)
-            marks.append(_digest(covered))
-        return record, marks
+            digests.append(_digest(covered))
+        return record, digests
 
 
 def digest_fields(names: t.Iterable[str], identifier: str) -> list[str]:
-    """The fields that count for a digest; `_` fields and `segments` change with no one's doing.
-
-    Args:
-        names: Selected fields, by their names in Lytics.
-        identifier: The identifier's field.
-
-    Returns:
-        Their names, sorted.
-    """
+    """Of the selected fields those that digests cover, sorted. `_` fields and `segments` change without anybody's doing."""
     return sorted(name for name in names if not name.startswith("_") and name not in {"segments", identifier})
 
 
@@ -114,8 +99,8 @@ def _getter(places: list[int]) -> Getter:
 
 
 def _digest(values: list[Json]) -> int:
-    mark = hashlib.blake2b(_encode_sorted(values), digest_size=8).digest()
-    return int.from_bytes(mark, "big", signed=True)
+    digest = hashlib.blake2b(_encode_sorted(values), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def _canonical_form(kind: str) -> Callable[[Json], Json] | None:

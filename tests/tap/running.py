@@ -250,8 +250,11 @@ def bookmark(state: Mapping[str, Any], box: Any, name: str = AUDIENCE) -> dict[s
 
 
 def ledger_files(box: Any) -> list[Path]:
-    """The files of all ledgers in the sandbox's folder."""
-    return sorted(path for path in (box.folder / "ledger").rglob("*") if path.is_file())
+    """The files of all audiences in the sandbox's ledger, in the order of their numbers."""
+    paths = [path for path in (box.folder / "ledger").glob("*/*") if path.is_file()]
+    return sorted(
+        paths, key=lambda path: (path.parent, int(path.name.split("-")[1]) if "-" in path.name else 0)
+    )
 
 
 def somebody(box: Any, name: str = AUDIENCE, *, number: int = 0) -> str:

@@ -158,7 +158,12 @@ def test_repeated_kills_leave_less_to_send_each_time(box):
             break
         # Of each run only the first part is acknowledged.
         state = next(
-            (one for one in result.states if one["bookmarks"][STREAM].get("audiences") and one != state),
+            (
+                later
+                for later in result.states
+                if later["bookmarks"][STREAM]["audiences"]
+                != state.get("bookmarks", {}).get(STREAM, {}).get("audiences", {})
+            ),
             result.states[-1],
         )
     assert sent[0] == everybody
@@ -173,7 +178,9 @@ def test_a_lost_state_sends_everybody_and_lets_those_go_who_left_meanwhile(box):
     refreshed = run(config(box))
     assert set(refreshed.of("backfill")) == set(box.world.keys(AUDIENCE))
     assert refreshed.of("exit") == [key_of(box, left)]
-    assert refreshed.states[0]["bookmarks"][STREAM]["ledger"] != state["bookmarks"][STREAM]["ledger"]
+    before, after = (entry["bookmarks"][STREAM] for entry in (state, refreshed.states[0]))
+    assert after["ledger"] == before["ledger"], "it goes on in the same folder"
+    assert after["generation"] != before["generation"]
     assert run(config(box), refreshed.state).records == []
 
 
@@ -197,13 +204,32 @@ def test_after_a_lost_state_an_exit_that_was_in_doubt_is_sent_again(box):
     assert run(config(box)).of("exit") == [key_of(box, one)]
 
 
-def test_after_a_lost_state_exits_that_were_acknowledged_are_not_sent_again(box):
+def test_after_a_lost_state_exits_that_were_acknowledged_are_sent_once_more_as_such(box):
     state = run(config(box)).state
-    box.world.leave(AUDIENCE, somebody(box))
+    left = somebody(box)
+    box.world.leave(AUDIENCE, left)
     state = run(config(box), state).state
     box.world.enter(AUDIENCE)
     run(config(box), state)
-    assert run(config(box)).of("exit") == []
+    refreshed = run(config(box))
+    assert refreshed.of("exit") == []
+    assert refreshed.of("exit_again") == [key_of(box, left)]
+    [record] = [record for record in refreshed.records if record["audience_change"] == "exit_again"]
+    assert record["audience_state"] == "exit"
+    assert run(config(box), refreshed.state).records == []
+
+
+def test_an_acknowledged_exit_stays_one_though_the_full_refresh_was_killed(box):
+    state = run(config(box)).state
+    left = somebody(box)
+    box.world.leave(AUDIENCE, left)
+    state = run(config(box), state).state
+    box.world.enter(AUDIENCE)
+    run(config(box), state)
+    middle = run(config(box)).states[3]
+    rest = run(config(box), middle)
+    assert rest.of("exit") == []
+    assert rest.of("exit_again") == [key_of(box, left)]
 
 
 def test_when_only_one_audience_is_lost_from_the_state_its_own_ledger_tells_who_may_leave(box):
@@ -337,10 +363,18 @@ def test_what_a_full_refresh_sent_is_in_doubt_when_an_older_state_is_used_after_
     assert run(config(box), after.state).records == []
 
 
-def test_other_pipelines_on_the_same_url_make_nobody_speak_who_has_nothing_to_say(box):
-    one, other = run(config(box)).state, run(config(box)).state
-    assert run(config(box), one).records == []
-    box.world.leave(AUDIENCE, somebody(box))
-    other = run(config(box), other).state
-    one = run(config(box), one).state
-    assert run(config(box), one).records == run(config(box), other).records == []
+def test_a_look_without_a_state_costs_the_pipeline_one_resend_and_no_more(box):
+    state = run(config(box)).state
+    run(config(box))
+    again = run(config(box), state)
+    assert set(again.of("update")) == set(box.world.keys(AUDIENCE))
+    assert run(config(box), again.state).records == []
+
+
+def test_two_pipelines_that_take_turns_in_one_folder_are_an_error_that_names_ledger_url(box):
+    first, second = run(config(box)).state, run(config(box)).state
+    first = run(config(box), first).state
+    refused = run(config(box), second)
+    assert "give each a ledger_url of its own" in refused.error
+    assert refused.messages == []
+    assert run(config(box), first).error == ""

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import AudienceSpec
 from tap_lytics_audience.members import changes
-from tests.tap.running import AUDIENCE, key_of, ledger_files, run, somebody
+from tests.tap.running import AUDIENCE, STREAM, key_of, ledger_files, run, somebody
 
 
 def test_the_first_run_sends_every_member_who_has_the_identifier_as_backfill(make_box):
@@ -69,8 +69,15 @@ def test_a_run_without_changes_sends_no_record_and_writes_nothing_to_the_ledger(
     second = run(box.tap_config(), first.state)
     assert second.error == ""
     assert second.records == []
-    assert second.state == first.state
+    assert but_for_the_number(second.state) == but_for_the_number(first.state)
     assert [(path, path.stat().st_mtime_ns) for path in ledger_files(box)] == before
+
+
+def but_for_the_number(state):
+    """A state without the number of its run."""
+    entry = state["bookmarks"][STREAM]
+    del entry["run"]["number"], entry["ended"]
+    return state
 
 
 def test_only_fields_that_are_selected_make_an_update(make_box):

@@ -141,20 +141,29 @@ class Consumer:
 
 
 def run_tap(box, state, fields=None, **config):
-    """All messages of a run, and whether it ended well."""
+    """All messages of a run, and the sentence that it ended with; blank if it ended well."""
     output = io.StringIO()
     catalog_of = TapLyticsAudience(config=box.tap_config(**config), state=json.loads(json.dumps(state)))
     for stream in catalog_of.streams.values():
         stream.selected = stream.name == STREAM
     if fields is not None:
         select(catalog_of.streams[STREAM], fields)
-    ended_well = True
+    error = ""
     with contextlib.redirect_stdout(output):
         try:
             catalog_of.sync_all()
-        except UserError:
-            ended_well = False
-    return [json.loads(line) for line in output.getvalue().splitlines()], ended_well
+        except UserError as user_error:
+            error = str(user_error)
+    return [json.loads(line) for line in output.getvalue().splitlines()], error
+
+
+def run_clean(box, consumer, options):
+    """A run in which nothing goes wrong, with the state that was acknowledged last. Its cure, where it names one, is tried."""
+    messages, error = run_tap(box, consumer.states[-1], **options)
+    if "Two pipelines take turns" in error:
+        messages, error = run_tap(box, None, **options)
+    assert error == ""
+    return messages
 
 
 def stumble(box, consumer, what, options):
@@ -266,13 +275,10 @@ def test_after_any_history_one_clean_run_tells_the_truth(
                     stumble(box, consumer, what, options)
                 else:
                     move(box, consumer.audience, kind, what)
-            messages, ended_well = run_tap(box, consumer.states[-1], **options)
-            assert ended_well
-            consumer.take(messages, delivered=1, acknowledged=1)
+            consumer.take(run_clean(box, consumer, options), delivered=1, acknowledged=1)
             consumer.check_all()
             if end["is_repeated"]:
-                quiet, ended_well = run_tap(box, consumer.states[-1], **options)
-                assert ended_well
+                quiet = run_clean(box, consumer, options)
                 assert not [message for message in quiet if message["type"] == "RECORD"], (
                     "nothing is left to say"
                 )

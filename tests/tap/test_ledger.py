@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import errno
 import json
 import os
 import shutil
 import stat
 import time
-from pathlib import Path
 
 import pytest
 
@@ -33,15 +34,22 @@ def box(make_box):
     return make_box([AudienceSpec("VIP Customers", 40)])
 
 
-def grown_old(files, days=31):
-    for path in files:
-        os.utime(path, (time.time() - days * DAY, time.time() - days * DAY))
+def grown_old(box, days=31):
+    """All that manifests say was dropped, was dropped so many days earlier."""
+    for path in ledger_files(box):
+        if path.name.startswith("m-"):
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            for name, time in manifest["settled"].items():
+                earlier = dt.datetime.fromisoformat(time.replace("Z", "+00:00")) - dt.timedelta(days=days)
+                manifest["settled"][name] = earlier.isoformat().replace("+00:00", "Z")
+            path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def reached(state, box):
     """The ledger files that a state needs."""
-    ledger, name = bookmark(state, box)["position"].split("/")
-    folder = box.folder / "ledger" / ledger / audience_id(box)
+    generation, name = bookmark(state, box)["position"].split("/")
+    assert generation == state["bookmarks"][STREAM]["generation"]
+    folder = box.folder / "ledger" / audience_id(box)
     manifest = json.loads((folder / name).read_text(encoding="utf-8"))
     return {folder / name, *(folder / part["name"] for part in manifest["parts"])}
 
@@ -61,10 +69,45 @@ def test_files_are_for_their_owner_alone(box):
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_files_of_each_audience_lie_under_the_ledger_and_the_audience_that_the_state_names(box):
+def test_files_of_each_audience_lie_under_its_id_beside_the_file_that_names_the_ledger(box):
+    state = run(box.tap_config()).state["bookmarks"][STREAM]
+    assert {path.parent for path in ledger_files(box)} == {box.folder / "ledger" / audience_id(box)}
+    stored = json.loads((box.folder / "ledger" / "ledger.json").read_text(encoding="utf-8"))
+    assert stored["id"] == state["ledger"] == state["run"]["ledger"]
+    assert stored["generation"] == state["generation"]
+    assert stored["run"] == state["run"]["number"] == state["ended"] == 1
+    assert state["run"]["audiences"] == [audience_id(box)]
+
+
+def test_the_number_of_the_run_rises_with_each_run_and_only_one_that_did_all_says_that_it_ended(box):
     state = run(box.tap_config()).state
-    ledger = state["bookmarks"][STREAM]["ledger"]
-    assert {path.parent for path in ledger_files(box)} == {box.folder / "ledger" / ledger / audience_id(box)}
+    box.fault("short_scan", 0.5)
+    short = run(box.tap_config(), state)
+    assert short.error
+    assert [entry["bookmarks"][STREAM]["run"]["number"] for entry in short.states] == [2] * len(short.states)
+    assert not any("ended" in entry["bookmarks"][STREAM] for entry in short.states)
+    box.clear_faults()
+    assert run(box.tap_config(), short.state).state["bookmarks"][STREAM]["ended"] == 3
+
+
+def test_what_others_put_into_the_stream_s_bookmark_comes_out_again_from_the_first_state_on(box):
+    state = run(box.tap_config()).state
+    state["bookmarks"][STREAM]["target_cordial"] = {"lists": '{"a":1}'}
+    result = run(box.tap_config(), state)
+    assert result.states
+    for later in result.states:
+        assert later["bookmarks"][STREAM]["target_cordial"] == {"lists": '{"a":1}'}
+
+
+def test_the_state_says_how_many_were_sent_and_are_members(box):
+    state = run(box.tap_config()).state
+    assert bookmark(state, box)["members"] == len(box.world.keys(AUDIENCE))
+    moved(box)
+    state = run(box.tap_config(), state).state
+    assert bookmark(state, box)["members"] == len(box.world.keys(AUDIENCE))
+    assert bookmark(run(box.tap_config(existing_users=False)).state, box)["members"] == len(
+        box.world.keys(AUDIENCE)
+    )
 
 
 def test_files_are_never_changed_once_they_are_there(box):
@@ -103,78 +146,171 @@ def test_nothing_is_lost_or_sent_twice_by_merging(box):
         state = result.state
 
 
-def test_old_files_are_deleted_at_the_start_of_a_run_but_never_what_the_state_reaches(box):
+def used(box, runs=6):
+    """The state after some runs with changes."""
     state = run(box.tap_config()).state
-    for _ in range(6):
+    for _ in range(runs):
         moved(box)
         state = run(box.tap_config(), state).state
-    grown_old(ledger_files(box))
+    return state
+
+
+def test_files_go_some_days_after_they_were_dropped_but_never_what_the_state_reaches(box):
+    state = used(box)
     needed = reached(state, box)
-    assert len(ledger_files(box)) > len(needed)
+    before = ledger_files(box)
+    assert len(before) > len(needed)
+    grown_old(box, days=29)
+    run(box.tap_config(), state)
+    assert ledger_files(box) == before, "an older state may be restored"
+    grown_old(box, days=2)
     assert run(box.tap_config(), state).records == []
-    assert set(ledger_files(box)) == needed
+    left = set(ledger_files(box))
+    assert needed <= left
+    assert len(left) < len(before)
+    # What the last run dropped is known to have been dropped since then alone.
+    moved(box)
+    state = run(box.tap_config(), state).state
+    grown_old(box)
+    assert run(box.tap_config(), state).records == []
+    assert len(set(ledger_files(box)) - reached(state, box)) <= len(needed)
 
 
-def test_young_files_are_kept_as_an_older_state_may_be_restored(box):
+def test_the_days_count_from_when_a_file_was_dropped_whatever_the_age_of_the_file(box):
+    state = used(box, runs=1)
+    for path in ledger_files(box):
+        os.utime(path, (time.time() - 400 * DAY, time.time() - 400 * DAY))
+    moved(box)
+    later = run(box.tap_config(), state).state
+    run(box.tap_config(), later)
+    moved(box)
+    restored = run(box.tap_config(), state)
+    assert restored.error == "", "yesterday's state is good, after a year without changes too"
+
+
+def test_the_order_of_files_is_that_of_their_numbers_also_in_a_copy_without_times(box, tmp_path):
+    state = used(box)
+    shutil.copytree(box.folder / "ledger", tmp_path / "copy", copy_function=shutil.copy)
+    assert run(box.tap_config(ledger_url=str(tmp_path / "copy")), state).records == []
+
+
+def test_numbers_have_any_width(box):
     state = run(box.tap_config()).state
-    for _ in range(6):
+    folder = box.folder / "ledger" / audience_id(box)
+    (folder / "m-999997-0123456789abcdef.json").write_text("{}", encoding="utf-8")
+    for _ in range(4):
+        one = box.world.enter(AUDIENCE)
+        state = run(box.tap_config(), state).state
+        box.world.leave(AUDIENCE, one)
+        result = run(box.tap_config(), state)
+        assert result.of("exit") == [key_of(box, one)]
+        state = result.state
+    assert max(map(number, ledger_files(box))) > 1_000_000
+
+
+def number(path):
+    return int(path.name.split("-")[1])
+
+
+def test_a_time_in_the_future_keeps_no_file_for_ever(box):
+    state = used(box)
+    grown_old(box, days=-4000)
+    moved(box)
+    state = run(box.tap_config(), state).state
+    before = len(ledger_files(box))
+    grown_old(box)
+    run(box.tap_config(), state)
+    assert len(ledger_files(box)) < before
+
+
+def test_a_full_refresh_leaves_no_copy_of_the_ledger_behind(box):
+    state = used(box)
+    for _ in range(3):
+        state = run(box.tap_config()).state
         moved(box)
         state = run(box.tap_config(), state).state
-    before = ledger_files(box)
-    grown_old(before, days=29)
+    grown_old(box)
+    moved(box)
+    state = run(box.tap_config(), state).state
+    grown_old(box)
     run(box.tap_config(), state)
-    assert ledger_files(box) == before
-    run(box.tap_config(ledger_keep_days=28), state)
-    assert set(ledger_files(box)) == reached(state, box)
+    assert len(ledger_files(box)) < 12
+
+
+def test_the_newest_acknowledged_manifest_stays_whatever_states_come_after_it(box):
+    state = used(box)
+    kept = reached(state, box)
+    moved(box)
+    run(box.tap_config(), state)
+    for _ in range(3):
+        # Nothing of these is acknowledged.
+        moved(box)
+        run(box.tap_config())
+        grown_old(box)
+    assert kept <= set(ledger_files(box))
+    assert run(box.tap_config(), state).error == ""
 
 
 def test_files_that_are_in_doubt_are_kept_however_old(box):
     state = run(box.tap_config()).state
     entered = box.world.enter(AUDIENCE)
     run(box.tap_config(), state)
-    grown_old(ledger_files(box), days=400)
+    grown_old(box, days=400)
     box.world.leave(AUDIENCE, entered)
     assert run(box.tap_config(), state).of("exit") == [key_of(box, entered)]
 
 
-def test_what_a_killed_run_left_half_written_is_deleted_when_it_is_old(box):
+def test_what_a_killed_run_left_half_written_goes_too(box):
     state = run(box.tap_config()).state
     folder = ledger_files(box)[0].parent
     half = folder / "p-000009-0123456789abcdef.parquet.part"
     other = folder / "notes.txt"
     for path in (half, other):
         path.write_text("half", encoding="utf-8")
-    run(box.tap_config(), state)
+    moved(box)
+    state = run(box.tap_config(), state).state
     assert half.exists()
-    grown_old([half, other])
+    grown_old(box)
     run(box.tap_config(), state)
     assert not half.exists()
     assert other.exists(), "what is not the ledger's is left alone"
 
 
-def test_two_pipelines_on_one_ledger_url_never_disturb_each_other(box):
-    one, other = run(box.tap_config()).state, run(box.tap_config()).state
-    for _ in range(3):
-        before = set(box.world.keys(AUDIENCE))
-        moved(box)
-        after = set(box.world.keys(AUDIENCE))
-        grown_old(ledger_files(box))
-        for name, state in (("one", one), ("other", other)):
-            result = run(box.tap_config(), state)
-            assert set(result.of("enter")) == after - before
-            assert set(result.of("exit")) == before - after
-            assert len(result.records) == len(before ^ after)
-            if name == "one":
-                one = result.state
-            else:
-                other = result.state
-    assert run(box.tap_config(), one).records == run(box.tap_config(), other).records == []
+def test_a_state_of_another_pipeline_s_ledger_is_an_error_with_both_causes_and_cures(box, tmp_path):
+    state = run(box.tap_config()).state
+    elsewhere = box.tap_config(ledger_url=str(tmp_path / "other"))
+    run(elsewhere)
+    refused = run(elsewhere, state)
+    assert "the folder of another pipeline, correct ledger_url" in refused.error
+    assert "lost and begun anew, run once with --full-refresh" in refused.error
+    assert refused.messages == []
 
 
-def test_a_new_pipeline_on_the_same_ledger_url_touches_nobody_who_is_a_member(box):
-    run(box.tap_config())
-    second = run(box.tap_config())
-    assert set(second.changes) == {"backfill"}
+def test_a_ledger_that_is_gone_is_an_error_that_says_who_is_not_known(box):
+    state = run(box.tap_config()).state
+    shutil.rmtree(box.folder / "ledger")
+    refused = run(box.tap_config(), state)
+    assert "is gone" in refused.error
+    assert "Who left since the last run is not known then" in refused.error
+    assert refused.messages == []
+    assert not (box.folder / "ledger").exists()
+
+
+def test_a_state_of_version_0_1_is_an_error_that_says_the_way(box):
+    state = run(box.tap_config()).state
+    del state["bookmarks"][STREAM]["generation"]
+    refused = run(box.tap_config(), state)
+    assert "made by version 0.1" in refused.error
+    assert "--full-refresh" in refused.error
+    assert refused.messages == []
+
+
+def test_a_position_never_leads_out_of_the_ledger(box):
+    state = run(box.tap_config()).state
+    generation = state["bookmarks"][STREAM]["generation"]
+    bookmark(state, box)["position"] = f"{generation}/../../../etc/passwd"
+    refused = run(box.tap_config(), state)
+    assert "no file of the name" in refused.error
 
 
 @pytest.mark.parametrize("kind", ["m-", "p-", "b-"])
@@ -225,7 +361,7 @@ def test_a_full_refresh_says_once_which_files_of_an_older_ledger_it_could_not_re
         spoil(path, "garbage")
     assert run(box.tap_config()).error == ""
     [warning] = [
-        text for text in caplog.messages if "whoever left and is in no other file stays on the list" in text
+        text for text in caplog.messages if "who left and is named in no other file stays on the list" in text
     ]
     assert warning.startswith(f"{len(parts)} ledger files cannot be read (")
     assert warning.count(".parquet") == 3
@@ -276,17 +412,15 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_nothing_is_sent(box
     assert ended.leftovers == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_disk_that_is_full_is_one_sentence_and_nothing_of_the_part_is_sent(box, monkeypatch):
-    # The ledger's own folder is full, and the temporary one is not.
-    def full(path, target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Path("/dev/full").open("wb", buffering=0) as file:
-            file.write(path.read_bytes())
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("tap_lytics_audience.members.ledger._put_local", full)
+    # The ledger's own folder is full, and the temporary one is not.
+    monkeypatch.setattr("lytics_to_cordial.filesystems.PrivateFileSystem.put_file", full)
     result = run(box.tap_config())
-    assert "cannot be written (No space left on device): make room" in result.error
+    assert "has no room" in result.error
+    assert "make room" in result.error
     assert result.records == []
 
 
@@ -307,9 +441,9 @@ def test_the_numbers_of_files_rise_also_after_an_older_state_was_restored(box):
     old = run(box.tap_config()).state
     moved(box)
     run(box.tap_config(), old)
-    numbers = [int(path.name[2:8]) for path in ledger_files(box)]
+    numbers = list(map(number, ledger_files(box)))
     run(box.tap_config(), old)
-    newer = {int(path.name[2:8]) for path in ledger_files(box)} - set(numbers)
+    newer = set(map(number, ledger_files(box))) - set(numbers)
     assert min(newer) > max(numbers)
 
 

@@ -1,0 +1,79 @@
+"""Who may have left, and who did.
+
+candidates  Members who were not seen, and people in doubt who were not: one row a member and spelling.
+  counts    Their exit counts against `max_exit_percent`: no earlier run decided it.
+  change    `exit`, or `exit_again` for somebody whose exit was acknowledged before.
+exits       Candidates of whom Lytics confirmed that they are no members, one row each.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from tap_lytics_audience.members import changes
+from tap_lytics_audience.members.kinds import Change
+from tap_lytics_audience.members.touched import JUST_ENTERED
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_lytics_audience.members.changes import Decisions
+    from tap_lytics_audience.members.database import Tables
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Finds the exits of one audience."""
+
+    tables: Tables
+
+    def find_candidates(self, *, among_touched: bool) -> None:
+        """List who may have left: among all, or only among those whom trigger messages name. People in doubt always count."""
+        absent = (
+            "(FROM members SEMI JOIN events USING (key)) ANTI JOIN seen USING (hash)"
+            if among_touched
+            else "members SEMI JOIN (SELECT hash FROM known ANTI JOIN seen USING (hash)) USING (hash)"
+        )
+        self.tables.run(
+            f"""
+            CREATE TABLE candidates AS FROM (
+                SELECT key, identifier, hash, TRUE AS counts, '{Change.EXIT.value}' AS change FROM {absent}
+                UNION SELECT key, identifier, hash, may_be_held AND (is_known OR NOT is_gone),
+                    CASE WHEN may_be_held THEN '{Change.EXIT.value}' ELSE '{Change.EXIT_AGAIN.value}' END
+                FROM doubt ANTI JOIN seen USING (hash)
+            ) WHERE key NOT IN ({JUST_ENTERED});
+            """
+        )
+
+    def count(self) -> int:
+        """How many candidates count against a limit."""
+        return self.tables.number("SELECT count(DISTINCT key) FROM candidates WHERE counts")
+
+    def candidates(self) -> Iterator[tuple[str, str]]:
+        """Key and identifier of each candidate."""
+        yield from self.tables.stream(
+            "SELECT DISTINCT key, identifier FROM candidates ORDER BY key, identifier"
+        )
+
+    def confirmed(self) -> Iterator[Decisions]:
+        """Let all candidates go who were not seen meanwhile, a block at a time."""
+        self.tables.run(
+            """
+            CREATE TABLE exits AS
+            SELECT key, any_value(identifier) AS identifier, min(change) AS change, row_number() OVER (ORDER BY key) AS number
+            FROM candidates ANTI JOIN seen USING (hash) GROUP BY key
+            """
+        )
+        count = self.tables.number("SELECT count(*) FROM exits")
+        for first in range(1, count + 1, changes.BLOCK_ROWS):
+            yield changes.decide(
+                self.tables,
+                "SELECT key, identifier, '' AS representative, 0::BIGINT AS digest, TRUE AS sent, change, 0 AS start, 0 AS size "
+                f"FROM exits WHERE number BETWEEN {first} AND {first + changes.BLOCK_ROWS - 1}",
+            )
+
+    def has_open_doubt(self) -> bool:
+        """Whether somebody in doubt entered by the newest event, and yet was not seen: nobody can tell what is true."""
+        query = f"SELECT count(*) FROM doubt ANTI JOIN seen USING (hash) WHERE key IN ({JUST_ENTERED})"
+        return self.tables.number(query) > 0

@@ -1,0 +1,99 @@
+"""The ledger of one pipeline: `ledger.json` names it, its generation, and the number of its last run."""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+from dataclasses import dataclass
+
+import msgspec
+
+from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.file_errors import MissingFileError
+
+if t.TYPE_CHECKING:
+    from lytics_to_cordial.files import Folder
+
+NAME = "ledger.json"
+
+
+class PipelineFile(msgspec.Struct, frozen=True):
+    """What `ledger.json` holds.
+
+    Attributes:
+        id: The ledger's id.
+        generation: The generation that ran last. A run without a state begins a new one.
+        run: The number of the last run. It rises with each run.
+        overtaken: Generations that an older one has overtaken by going on after they began.
+    """
+
+    id: str
+    generation: str
+    run: int = 0
+    overtaken: list[str] = []
+
+
+@dataclass(frozen=True)
+class LedgerRun:
+    """A run of a pipeline, as the state names it: the ledger's id, the generation, and the number of the run."""
+
+    ledger: str
+    generation: str
+    number: int
+
+
+def begin_run(folder: Folder, ledger: str | None, generation: str | None) -> LedgerRun:
+    """Begin a run in the folder of a pipeline.
+
+    Args:
+        folder: The folder.
+        ledger: The ledger's id in the state; None without a state.
+        generation: The generation in the state.
+
+    Raises:
+        UserError: If the state and the folder do not belong together.
+    """
+    stored = _read(folder)
+    if ledger is None:
+        stored = stored or PipelineFile(id=secrets.token_hex(8), generation="")
+        stored = msgspec.structs.replace(stored, generation=secrets.token_hex(4))
+    elif generation is None:
+        raise UserError(
+            "The state was made by version 0.1, whose ledger this version does not read, so nothing was sent: run 0.1 once more, then run "
+            "this version once with --full-refresh. Who leaves between the two runs is not known, and stays on the list."
+        )
+    elif stored is None:
+        raise UserError(
+            f"The ledger of this state is gone: {folder} has no {NAME}. Restore the folder or correct ledger_url; or run once with "
+            "--full-refresh, which sends everybody again. Who left since the last run is not known then, and stays on the list."
+        )
+    elif stored.id != ledger:
+        raise UserError(
+            f"The state belongs to ledger {ledger}, and {folder} holds ledger {stored.id}: if this is the folder of another pipeline, correct "
+            "ledger_url; if the ledger was lost and begun anew, run once with --full-refresh, which sends everybody again. Who left "
+            "since the last run is not known then, and stays on the list."
+        )
+    elif generation in stored.overtaken:
+        raise UserError(
+            f"Two pipelines take turns in {folder}, and each sends everybody again after the other: give each a ledger_url of its own, "
+            "then run each once with --full-refresh."
+        )
+    elif generation != stored.generation:
+        # An older state goes on. Everything that the other generation wrote is in doubt.
+        overtaken = [*stored.overtaken, stored.generation]
+        stored = msgspec.structs.replace(stored, generation=generation, overtaken=overtaken)
+    stored = msgspec.structs.replace(stored, run=stored.run + 1)
+    folder.put(NAME, msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    return LedgerRun(stored.id, stored.generation, stored.run)
+
+
+def _read(folder: Folder) -> PipelineFile | None:
+    try:
+        return msgspec.json.decode(folder.read(NAME), type=PipelineFile)
+    except MissingFileError:
+        return None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise UserError(
+            f"The ledger file {folder.place(NAME)} is damaged ({type(error).__name__}): restore it, or move the folder away and run once "
+            "with --full-refresh, which sends everybody again. Who left since the last run is not known then, and stays on the list."
+        ) from error

@@ -1,0 +1,232 @@
+"""A run over the followed audiences: what it needs, opened before anything is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import typing as t
+
+from lytics_to_cordial.files import Folder
+from tap_lytics_audience import bookmark
+from tap_lytics_audience.members.audience import AudiencePass
+from tap_lytics_audience.members.block import Block
+from tap_lytics_audience.members.changes import Changes, Rules, older_selections
+from tap_lytics_audience.members.database import Database
+from tap_lytics_audience.members.exits import Exits
+from tap_lytics_audience.members.known import Known
+from tap_lytics_audience.members.ledger import Ledger
+from tap_lytics_audience.members.pipeline import begin_run
+from tap_lytics_audience.members.selection import Selection, digest_fields
+from tap_lytics_audience.members.touched import Touched
+from tap_lytics_audience.triggers.events import TriggerFiles
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tap_lytics_audience.bookmark import Bookmark
+    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.members.audience import Account
+    from tap_lytics_audience.members.database import Tables
+    from tap_lytics_audience.members.manifest import Manifest
+    from tap_lytics_audience.settings import Settings
+
+LOOK_BACK = dt.timedelta(hours=1)
+"""Trigger messages can land in another order than their events happened."""
+
+logger = logging.getLogger("tap-lytics-audience")
+
+
+def followed_audiences(
+    lytics: Lytics, settings: Settings, state: bookmark.StreamState | None = None
+) -> list[Audience]:
+    """The audiences that are followed, each once.
+
+    Raises:
+        UserError: If one is not there, or is no longer the one that the state knows by its slug.
+    """
+    audiences: dict[str, Audience] = {}
+    for name in settings.audiences:
+        audience = lytics.audience(name)
+        if state is not None and name != audience.id:
+            bookmark.check_slug(state, name, audience.id)
+        audiences.setdefault(audience.id, audience)
+    return list(audiences.values())
+
+
+def begin(settings: Settings, audiences: list[Audience], state: bookmark.StreamState) -> None:
+    """Begin a run in the pipeline's ledger, and name it in the state.
+
+    Raises:
+        UserError: If ledger, state and settings do not belong together.
+    """
+    bookmark.check_identifier(state, settings.identifier_field)
+    run = begin_run(_pipeline(settings), state.get("ledger"), state.get("generation"))
+    bookmark.begin(state, run, settings.identifier_field, [audience.id for audience in audiences])
+
+
+@contextlib.contextmanager
+def open_passes(
+    account: Account, audiences: list[Audience], state: bookmark.StreamState, folder: Path
+) -> Iterator[list[AudiencePass]]:
+    """Open a pass over each audience of a run that has begun.
+
+    Args:
+        account: What is read, and how.
+        audiences: The audiences.
+        state: The stream's state.
+        folder: The run's folder on this machine.
+
+    Raises:
+        UserError: If the ledger or the trigger messages cannot be read.
+    """
+    pipeline = _pipeline(account.settings)
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(contextlib.closing(Database(folder)))
+        passes = [
+            stack.enter_context(
+                _open_pass(
+                    account,
+                    audience,
+                    Ledger(pipeline, audience.id, folder),
+                    database.tables(),
+                    bookmark.read_bookmark(state, audience.id),
+                    folder / audience.id,
+                    generation=state["generation"],
+                )
+            )
+            for audience in audiences
+        ]
+        _read_triggers(account.settings, passes)
+        yield passes
+
+
+@contextlib.contextmanager
+def open_sample(account: Account, audience: Audience, folder: Path) -> Iterator[AudiencePass]:
+    """Open a pass that reads a few members and leaves the ledger alone."""
+    with contextlib.closing(Database(folder)) as database:
+        ledger = Ledger(_pipeline(account.settings), audience.id, folder)
+        with _open_pass(
+            account, audience, ledger, database.tables(), None, folder / audience.id, generation=""
+        ) as sample:
+            yield sample
+
+
+@contextlib.contextmanager
+def _open_pass(
+    account: Account,
+    audience: Audience,
+    ledger: Ledger,
+    tables: Tables,
+    bookmark: Bookmark | None,
+    folder: Path,
+    *,
+    generation: str,
+) -> Iterator[AudiencePass]:
+    """Open a pass.
+
+    Args:
+        account: What is read, and how.
+        audience: The audience.
+        ledger: Its ledger.
+        tables: Empty tables for it.
+        bookmark: How far it was sent; None if the state does not say.
+        folder: A folder on this machine for this pass alone; it is made.
+        generation: The ledger's generation; blank for a sample, which leaves the ledger alone.
+
+    Raises:
+        UserError: If the ledger cannot be read.
+    """
+    settings = account.settings
+    folder.mkdir(mode=0o700)
+    if generation:
+        position = None if bookmark is None else bookmark.manifest(generation)
+        ledger.open(position, identifier_field=settings.identifier_field, slug=audience.slug)
+        ledger.delete_dropped(settings.ledger_keep_days)
+        slug, name = _kept_names(audience, bookmark, ledger.manifest)
+        ledger.update(slug=slug, audience_name=name)
+    fields = digest_fields((name for name, _ in account.sent), settings.identifier_field)
+    rules = Rules(
+        existing_users=settings.existing_users or not generation,
+        profile_updates=settings.profile_updates,
+        is_first_pass=not ledger.manifest.is_complete,
+        is_scanned=ledger.manifest.is_scanned,
+    )
+    known = Known(tables)
+    touched = Touched(tables, folder)
+    known.load(ledger)
+    selection = Selection(
+        identifier=settings.identifier_field,
+        account=account.kinds,
+        sent=account.sent,
+        fields=fields,
+        compared=older_selections(known.selections, fields),
+    )
+    block = Block(folder, selection)
+    try:
+        yield AudiencePass(
+            account=account,
+            audience=audience,
+            ledger=ledger,
+            generation=generation,
+            bookmark=bookmark,
+            known=known,
+            changes=Changes(tables, known, fields, rules),
+            leaving=Exits(tables),
+            touched=touched,
+            selection=selection,
+            block=block,
+        )
+    finally:
+        block.close()
+        tables.close()
+
+
+def _kept_names(audience: Audience, bookmark: Bookmark | None, manifest: Manifest) -> tuple[str, str]:
+    """Slug and name at the first run: a renamed audience must not start a second list."""
+    slug, name = manifest.slug, manifest.audience_name
+    if bookmark is not None:
+        slug, name = bookmark.slug or slug, bookmark.name or name
+    if slug and (slug, name) != (audience.slug, audience.name):
+        logger.warning(
+            "The audience %s (%s) was renamed to %s (%s) in Lytics: records keep the old names, so that no second list begins.",
+            slug,
+            name,
+            audience.slug,
+            audience.name,
+        )
+    return slug or audience.slug, name or audience.name
+
+
+def _pipeline(settings: Settings) -> Folder:
+    return Folder(settings.ledger_url, setting="ledger_url")
+
+
+def _read_triggers(settings: Settings, passes: list[AudiencePass]) -> None:
+    """Give each pass the trigger messages that concern its audience."""
+    if settings.change_detection == "scan" or settings.triggers_url is None:
+        return
+    since = {audience_pass.audience.id: audience_pass.triggers_since for audience_pass in passes}
+    starts = [start for start in since.values() if start is not None]
+    names = {
+        name: audience_pass.audience.id
+        for audience_pass in passes
+        for name in (audience_pass.audience.id, audience_pass.audience.slug, audience_pass.slug)
+    }
+    files = TriggerFiles(settings.triggers_url, audiences=names, identifier_field=settings.identifier_field)
+    by_id = {audience_pass.audience.id: audience_pass for audience_pass in passes}
+    # Also where all audiences are scanned this time: a folder that is missing should be known before it is needed.
+    first = min(starts, default=dt.datetime.now(dt.timezone.utc))
+    for event in files.events(first - LOOK_BACK):
+        start = since[event.audience_id]
+        if start is not None and event.landed_at >= start - LOOK_BACK:
+            by_id[event.audience_id].touched.add(event)
+    for audience_pass in passes:
+        audience_pass.messages_wait_since = files.unfinished_since
+    if files.without_identifier:
+        logger.warning(
+            "%d trigger messages have no %s: the next full scan looks at the people they mean.",
+            files.without_identifier,
+            settings.identifier_field,
+        )
