@@ -12,10 +12,16 @@ from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
 
-if t.TYPE_CHECKING:
-    from tap_lytics_audience.members.pipeline import LedgerRun
-
 StreamState: t.TypeAlias = dict[str, t.Any]
+
+
+@dataclass(frozen=True)
+class LedgerRun:
+    """A run of a pipeline, as the state names it: the ledger's id, the generation, and the number of the run."""
+
+    ledger: str
+    generation: str
+    number: int
 
 
 @dataclass(frozen=True)

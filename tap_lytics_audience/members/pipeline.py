@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import typing as t
-from dataclasses import dataclass
 
 import msgspec
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.file_errors import MissingFileError
+from tap_lytics_audience.bookmark import LedgerRun
 
 if t.TYPE_CHECKING:
     from lytics_to_cordial.files import Folder
@@ -31,15 +31,6 @@ class PipelineFile(msgspec.Struct, frozen=True):
     generation: str
     run: int = 0
     overtaken: list[str] = []
-
-
-@dataclass(frozen=True)
-class LedgerRun:
-    """A run of a pipeline, as the state names it: the ledger's id, the generation, and the number of the run."""
-
-    ledger: str
-    generation: str
-    number: int
 
 
 def begin_run(folder: Folder, ledger: str | None, generation: str | None) -> LedgerRun:
