@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
     from singer_sdk.singerlib.encoding.simple import Message
 
-    from tap_lytics_audience.members.audience import Record
+    from tap_lytics_audience.members.delivery import Record
 
 CHUNK_RECORDS = 500
 """Lines in one write: a system call for each would take longer than all other work."""

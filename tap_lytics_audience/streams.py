@@ -37,7 +37,8 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
     from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.lytics.schema import Field
-    from tap_lytics_audience.members.audience import Deliveries, Delivery, Record
+    from tap_lytics_audience.members.audience import Deliveries
+    from tap_lytics_audience.members.delivery import Delivery, Record
     from tap_lytics_audience.settings import Settings
 
 _SEVERAL_VALUES = ("[", "ts[", "map[", "membership", "embedding", "geolocation", "flows")

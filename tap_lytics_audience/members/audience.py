@@ -17,6 +17,7 @@ from lytics_to_cordial.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import Bookmark
 from tap_lytics_audience.lytics.lookup import LookupFailedError, look_up
 from tap_lytics_audience.lytics.scan import scan
+from tap_lytics_audience.members.delivery import Delivery
 from tap_lytics_audience.members.kinds import EXITS, Change
 
 if t.TYPE_CHECKING:
@@ -26,6 +27,7 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.lytics.profiles import Page
     from tap_lytics_audience.members.block import Block
     from tap_lytics_audience.members.changes import Changes, Decisions
+    from tap_lytics_audience.members.delivery import Record
     from tap_lytics_audience.members.exits import Exits
     from tap_lytics_audience.members.known import Known
     from tap_lytics_audience.members.ledger import Ledger
@@ -41,9 +43,6 @@ YOUNG_SECONDS = 60
 """Lytics' index may not know a change yet that is younger."""
 
 logger = logging.getLogger("tap-lytics-audience")
-
-Record: t.TypeAlias = tuple[Change, str, bytes]
-"""A change, the member's key, and the fields as JSON without the braces."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +60,6 @@ class Account:
     settings: Settings
     kinds: dict[str, str]
     sent: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """Records that leave together, and what is true once they are delivered.
-
-    Attributes:
-        records: The records. Read them before the next delivery.
-        seen_at: When their changes were seen: UTC, microseconds.
-        bookmark: For the state that follows the last record.
-    """
-
-    records: Iterator[Record]
-    seen_at: str
-    bookmark: Bookmark
 
 
 @dataclass
