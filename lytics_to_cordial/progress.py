@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Self
+
+_Item = t.TypeVar("_Item")
 
 INTERVAL_SECONDS = 10.0
 _MINUTE = 60
@@ -32,6 +34,12 @@ class Work:
     done: int = 0
     total: int | None = None
     began_at: float = field(default_factory=time.monotonic)
+
+    def counting(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Yield things, and count each of them as done."""
+        for item in items:
+            self.done += 1
+            yield item
 
     def describe(self, now: float) -> str:
         """Half a sentence: how far it is, how fast it goes, and how long it may take."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import functools
+import itertools
 import logging
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -248,7 +249,7 @@ class AudiencePass:
             for profiles in look_up(
                 self.account.lytics,
                 self.audience,
-                _counting(first, members, work),
+                work.counting(itertools.chain((first,), members)),
                 controls=controls,
                 profiles=self.selection.profiles,
                 identifier=self.selection.identifier,
@@ -340,13 +341,3 @@ class AudiencePass:
             else self.bookmark.scanned_at,
             triggers_from=dt.datetime.fromtimestamp(since, dt.timezone.utc).isoformat(),
         )
-
-
-def _counting(
-    first: tuple[str, str], others: Iterator[tuple[str, str]], work: Work
-) -> Iterator[tuple[str, str]]:
-    work.done = 1
-    yield first
-    for member in others:
-        work.done += 1
-        yield member
