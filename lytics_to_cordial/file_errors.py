@@ -44,6 +44,16 @@ class LoginError(FolderError):
     sentence = "The {noun} at {place} refuses the login: check {login}."
 
 
+class HostKeyError(FolderError):
+    """The server is not the one that it should be, or is not known."""
+
+    signs = frozenset({"HostKeyNotVerifiable"})
+    sentence = (
+        "The host key of the server of the {noun} at {place} is not known: compare it with what the server's owner says, then add it to "
+        "~/.ssh/known_hosts, or correct {setting}."
+    )
+
+
 class NotAllowedError(FolderError):
     """The login lacks a right."""
 
@@ -79,7 +89,7 @@ class NoRoomError(FolderError):
     sentence = "The {noun} at {place} has no room to {what} ({reason}): make room there, or set {setting} to another folder, then run again."
 
 
-LASTING = (LoginError, NotAllowedError, NoFolderError, MissingFileError, NoRoomError)
+LASTING = (LoginError, HostKeyError, NotAllowedError, NoFolderError, MissingFileError, NoRoomError)
 """What no further try changes, in the order in which it is looked for."""
 
 

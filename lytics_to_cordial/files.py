@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import re
 import secrets
 import threading
@@ -317,8 +318,10 @@ class Folder:
                 what=_what(verb, name),
                 setting=self._setting,
                 login=self._login,
-                reason=(isinstance(error, OSError) and error.errno and error.strerror)
-                or type(error).__name__,
+                # A text of the system's own: that of the exception may say anything.
+                reason=os.strerror(error.errno)
+                if type(error) is OSError and error.errno
+                else type(error).__name__,
             )
         )
 

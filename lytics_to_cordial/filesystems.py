@@ -12,6 +12,7 @@ import shutil
 import stat
 import typing as t
 from pathlib import Path
+from urllib.parse import unquote
 
 import fsspec
 import msgspec
@@ -29,8 +30,14 @@ _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 
 def open_url(url: str) -> tuple[t.Any, str]:
     """Open the file system of a path or URL with the environment's login, and give the folder's path in it."""
-    files, path = fsspec.url_to_fs(url, skip_instance_cache=True)
-    return PrivateFileSystem() if isinstance(files, LocalFileSystem) else files, str(path)
+    options: dict[str, t.Any] = {"skip_instance_cache": True}
+    if url.startswith(("sftp://", "ssh://")):
+        # asyncssh's own: ~/.ssh/known_hosts decides. sshfs would trust any server.
+        options["known_hosts"] = ()
+    files, path = fsspec.url_to_fs(url, **options)
+    if not isinstance(files, LocalFileSystem):
+        return files, str(path)
+    return PrivateFileSystem(), unquote(str(path)) if url.startswith("file://") else str(path)
 
 
 def quieten_packages() -> None:

@@ -6,9 +6,9 @@ import datetime as dt
 import logging
 import typing as t
 
+from lytics_to_cordial.files import PART_SUFFIX
 from target_cordial.delivery.imports import LOOKUPS, ImportFailedError
 from target_cordial.run_name import time_of_run
-from target_cordial.storage.storage import PART_SUFFIX
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.api import Cordial, Job

@@ -107,7 +107,7 @@ class Importer:
         if self.stopping.is_set():
             raise Stopped
         name = f"{self.run_name}-{file.number:04d}"
-        self.storage.put(file.path, f"{name}.csv")
+        self.storage.put(f"{name}.csv", file.path)
         names, job_id = self._register(file, name)
         job = self._wait_until_done(job_id, names[-1])
         children: list[Job] = []

@@ -9,10 +9,8 @@ import typing as t
 
 import msgspec
 
-from lytics_to_cordial.errors import UserError
 from target_cordial.delivery.imports import JOBS_PAGE
-from target_cordial.storage.filesystems import open_filesystem
-from target_cordial.storage.location import Location
+from target_cordial.storage.storage import folder_beside
 
 if t.TYPE_CHECKING:
     from target_cordial.delivery.imports import ImportResult
@@ -23,7 +21,9 @@ FLUSH_AFTER = 1_000
 
 
 class Rejects:
-    """Writes the reject report of a run: JSON lines, in part files that only their owner may read.
+    """Writes the reject report of a run: JSON lines, in files that only their owner may read.
+
+    What cannot be reported must not be acknowledged, so every method raises a `UserError` if the report cannot be written.
 
     Attributes:
         count: How many records were rejected so far.
@@ -37,36 +37,18 @@ class Rejects:
     def __init__(self, settings: Settings, run_name: str) -> None:
         self.count = 0
         self.place = settings.rejects_url
-        self._settings = settings
+        self._folder = folder_beside(settings, settings.rejects_url, "rejects_url")
         self._run_name = run_name
         self._lines: list[bytes] = []
         self._parts = 0
 
     def add(self, stream: str, record: t.Mapping[str, t.Any], reason: str, field: str | None = None) -> None:
-        """Report a record.
-
-        Args:
-            stream: Its stream.
-            record: The record, whole.
-            reason: Why it cannot be sent.
-            field: The field to blame, if it is one.
-
-        Raises:
-            UserError: If the report cannot be written.
-        """
+        """Report a record of a stream, whole, with why it cannot be sent and the field to blame, if it is one."""
         self.count += 1
         self._add({"stream": stream, "reason": reason, "field": field, "record": record})
 
     def add_import(self, result: ImportResult, rows: int) -> None:
-        """Report an import with rows that Cordial rejected; it does not name them.
-
-        Args:
-            result: What Cordial made of the import.
-            rows: How many rows it had.
-
-        Raises:
-            UserError: If the report cannot be written.
-        """
+        """Report an import of so many rows of which Cordial rejected some; it does not name them."""
         self._add(
             {
                 "import_name": result.name,
@@ -81,30 +63,11 @@ class Rejects:
         )
 
     def flush(self) -> None:
-        """Make everything so far durable.
-
-        Raises:
-            UserError: If the report cannot be written.
-        """
-        if not self._lines:
-            return
-        name = f"{self._run_name}-{self._parts + 1:04d}.jsonl"
-        try:
-            location = Location.parse(self.place)
-            files = open_filesystem(location, self._settings)
-            files.pipe_file(location.opened(name), b"".join(self._lines))
-        except UserError as error:
-            msg = f"The reject report cannot be written to {self.place}: {error}"
-            raise UserError(msg) from error
-        except Exception as error:
-            # Whatever its file system raises: what is not reported must not be acknowledged.
-            msg = (
-                f"The reject report cannot be written to {self.place} ({type(error).__name__}): set rejects_url to a folder "
-                "that can be written."
-            )
-            raise UserError(msg) from error
-        self._parts += 1
-        self._lines.clear()
+        """Make everything so far durable."""
+        if self._lines:
+            self._folder.put(f"{self._run_name}-{self._parts + 1:04d}.jsonl", b"".join(self._lines))
+            self._parts += 1
+            self._lines.clear()
 
     def _add(self, entry: dict[str, t.Any]) -> None:
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")

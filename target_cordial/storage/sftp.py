@@ -10,8 +10,9 @@ from pathlib import Path
 
 import asyncssh
 from sshfs import SSHFileSystem
+from typing_extensions import override
 
-from target_cordial.storage.errors import StorageError
+from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
@@ -30,6 +31,7 @@ KnownHosts: t.TypeAlias = "tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], l
 class SFTPFileSystem(SSHFileSystem):  # type: ignore[misc]
     """An SFTP server's files."""
 
+    @override
     async def _mv(self, path1: str, path2: str, **_: t.Any) -> None:
         async with self._pool.get() as channel:
             try:
@@ -41,36 +43,15 @@ class SFTPFileSystem(SSHFileSystem):  # type: ignore[misc]
                 await channel.rename(path1, path2)
 
 
-def open_sftp(
-    location: Location, settings: Settings, options: dict[str, t.Any], *, is_storage: bool
-) -> SFTPFileSystem:
-    """Connect to an SFTP server.
-
-    Args:
-        location: The folder.
-        settings: For the login and the host key.
-        options: More options for the connection.
-        is_storage: Whether the storage's login and host key are for this server.
-
-    Returns:
-        The file system.
-
-    Raises:
-        StorageError: If a setting cannot work, or the server is not who it should be.
-    """
-    login: dict[str, t.Any] = {"username": location.username, "client_keys": None}
-    if is_storage:
-        login["username"] = settings.storage_username or location.username
-        if settings.storage_password:
-            login["password"] = settings.storage_password
-        if settings.storage_private_key:
-            login["client_keys"] = [_private_key(settings.storage_private_key)]
-    pinned = settings.storage_host_key if is_storage else None
-    known_hosts = _pinned(pinned) if pinned else _known(location)
+def open_sftp(location: Location, settings: Settings, options: dict[str, t.Any]) -> SFTPFileSystem:
+    """Connect to the storage's SFTP server; a `UserError` if a setting cannot work, or the server is not the one that it should be."""
+    known_hosts = _pinned(settings.storage_host_key) if settings.storage_host_key else _known(location)
     connection = {
         "host": location.host,
         "port": location.port,
         "known_hosts": known_hosts,
+        "username": settings.storage_username or location.username,
+        "client_keys": [_private_key(settings.storage_private_key)] if settings.storage_private_key else None,
         # Nothing but the settings decides: an agent or a configuration of this machine's user would not be there elsewhere.
         "agent_path": None,
         "config": None,
@@ -78,26 +59,30 @@ def open_sftp(
         "login_timeout": CONNECT_TIMEOUT_SECONDS,
         "keepalive_interval": KEEPALIVE_SECONDS,
     }
+    if settings.storage_password:
+        connection["password"] = settings.storage_password
     try:
-        return SFTPFileSystem(skip_instance_cache=True, **(connection | login | options))
+        return SFTPFileSystem(skip_instance_cache=True, **(connection | options))
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
         # Only the kinds of the known keys are asked for: a server that has none of them does not get as far as showing one.
         if isinstance(error, asyncssh.KeyExchangeFailed) and not known_hosts[0]:
             raise
-        raise StorageError(_host_key_sentence(location, pinned, is_known=bool(known_hosts[0]))) from error
+        sentence = _host_key_sentence(location, settings.storage_host_key, is_known=bool(known_hosts[0]))
+        raise UserError(sentence) from error
 
 
 def _pinned(text: str) -> KnownHosts:
     """The keys of one or more lines, with or without host names before and a comment behind."""
     keys = []
     for line in text.replace("\\n", "\n").splitlines():
-        found = _PUBLIC_KEY.search(line)
+        match = _PUBLIC_KEY.search(line)
         with contextlib.suppress(ValueError, asyncssh.Error):
-            if found is not None:
-                keys.append(asyncssh.import_public_key(found[0]))
+            if match is not None:
+                keys.append(asyncssh.import_public_key(match[0]))
     if not keys:
-        msg = "The setting storage_host_key is not a public key: it should look like `ssh-ed25519 AAAA...`."
-        raise StorageError(msg)
+        raise UserError(
+            "The setting storage_host_key is not a public key: it should look like `ssh-ed25519 AAAA...`."
+        )
     return keys, [], []
 
 
@@ -107,11 +92,12 @@ def _known(location: Location) -> KnownHosts:
         return [], [], []
     try:
         port = None if location.port == asyncssh.DEFAULT_PORT else location.port
-        found = asyncssh.match_known_hosts(str(path), location.host, "", port)
+        hosts = asyncssh.match_known_hosts(str(path), location.host, "", port)
     except (OSError, ValueError) as error:
-        msg = f"The file {KNOWN_HOSTS} cannot be read ({type(error).__name__}): correct it, or set storage_host_key."
-        raise StorageError(msg) from error
-    return list(found[0]), list(found[1]), list(found[2])
+        raise UserError(
+            f"The file {KNOWN_HOSTS} cannot be read ({type(error).__name__}): correct it, or set storage_host_key."
+        ) from error
+    return list(hosts[0]), list(hosts[1]), list(hosts[2])
 
 
 def _private_key(given: str) -> asyncssh.SSHKey:
@@ -119,8 +105,9 @@ def _private_key(given: str) -> asyncssh.SSHKey:
         text = given if "PRIVATE KEY" in given else Path(given).expanduser().read_text(encoding="utf-8")
         return asyncssh.import_private_key(text.replace("\\n", "\n"))
     except (OSError, ValueError, asyncssh.Error) as error:
-        msg = "The setting storage_private_key is neither a private key in PEM nor a path to one that needs no passphrase."
-        raise StorageError(msg) from error
+        raise UserError(
+            "The setting storage_private_key is neither a private key in PEM nor a path to one that needs no passphrase."
+        ) from error
 
 
 def _host_key_sentence(location: Location, pinned: str | None, *, is_known: bool) -> str:

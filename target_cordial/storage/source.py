@@ -6,7 +6,7 @@ import os
 import typing as t
 from urllib.parse import quote, unquote, urlsplit
 
-from target_cordial.storage.errors import StorageError
+from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
@@ -34,26 +34,19 @@ _CURES = {
 
 
 def import_source(settings: Settings, location: Location, name: str) -> dict[str, t.Any]:
-    """Where Cordial finds a file, and with which login.
-
-    Args:
-        settings: The login, and what to tell differently.
-        location: The storage's folder.
-        name: The file.
-
-    Returns:
-        The import call's `source`.
+    """The import call's `source`: where Cordial finds a file of the storage's folder, and with which login.
 
     Raises:
-        StorageError: If something that Cordial needs for this transport is not set.
+        UserError: If something that Cordial needs for this transport is not set.
     """
     given = {key: value for key, value in settings.import_source.items() if value is not None}
     transport = str(given.get("transport", "gcs" if location.scheme == "gs" else location.scheme)).lower()
     if location.scheme == "file" and "transport" not in given:
         transport = "https"
     if transport not in _NEEDED:
-        msg = f"Cordial cannot fetch a file by {transport!r}: set import_source.transport to one of {', '.join(_NEEDED)}."
-        raise StorageError(msg)
+        raise UserError(
+            f"Cordial cannot fetch a file by {transport!r}: set import_source.transport to one of {', '.join(_NEEDED)}."
+        )
     # The Swagger wants url and path of every source, whichever of them its transport reads.
     source = {"url": location.url(name), "path": location.path_of(name)}
     source |= _place(settings, location, transport) | _login(settings, location, transport)
@@ -70,8 +63,7 @@ def import_source(settings: Settings, location: Location, name: str) -> dict[str
     missing = sorted(field for field in needed if not source.get(field))
     if missing:
         cures = ", ".join(_CURES.get(field, f"import_source.{field}") for field in missing)
-        msg = f"Cordial needs {', '.join(missing)} to fetch a file by {transport}: set {cures}."
-        raise StorageError(msg)
+        raise UserError(f"Cordial needs {', '.join(missing)} to fetch a file by {transport}: set {cures}.")
     return source
 
 
@@ -88,8 +80,8 @@ def _place(settings: Settings, location: Location, transport: str) -> dict[str, 
 
 def _region(options: t.Mapping[str, t.Any]) -> str | None:
     """The bucket's region, from where the upload takes it too."""
-    found = options.get("region") or (options.get("client_kwargs") or {}).get("region_name")
-    return found or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = options.get("region") or (options.get("client_kwargs") or {}).get("region_name")
+    return region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 def _login(settings: Settings, location: Location, transport: str) -> dict[str, str]:
@@ -107,9 +99,8 @@ def _login(settings: Settings, location: Location, transport: str) -> dict[str, 
 def _web_folder(given: t.Mapping[str, t.Any]) -> str:
     folder = str(given.get("url", "")).rstrip("/")
     if urlsplit(folder).scheme not in _WEB or not urlsplit(folder).hostname:
-        msg = (
+        raise UserError(
             "Cordial needs the address at which a web server serves the import files: set import_source to "
             '{"transport": "https", "url": "https://<server>/<folder>"}.'
         )
-        raise StorageError(msg)
     return folder

@@ -95,8 +95,7 @@ def test_a_report_that_cannot_be_written_stops_the_states_and_is_one_sentence(bo
     result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), enter("nobody"), state({"at": 1})])
     assert result.code == 1
     assert result.states == []
-    assert f"The reject report cannot be written to {tmp_path}/file" in result.message
-    assert "set rejects_url" in result.message
+    assert f"The reject report at {tmp_path}/file is not a folder: set rejects_url" in result.message
     assert "nobody" not in result.log
 
 
@@ -127,7 +126,7 @@ def test_the_storages_login_goes_to_no_other_server(box, tmp_path):
     assert result.code == 1
     assert result.states == []
     assert (
-        f"The reject report cannot be written to sftp://writer@127.0.0.1:{other.port}/rejects"
+        f"The reject report at sftp://writer@127.0.0.1:{other.port}/rejects refuses the login"
         in result.message
     )
     assert other.logins == []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lytics_to_cordial.file_errors import FolderError
 from target_cordial.settings import Settings
-from target_cordial.storage.errors import StorageError
 from target_cordial.storage.storage import Storage
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, run, started, state
 from tests.target.servers import web_server
@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(box, folder, web):
     folder.chmod(0o500)
     result = run(config_for(box, folder, web), MESSAGES)
     assert result.code == 1
-    assert "does not let target-cordial write" in result.message
+    assert "does not let the plugin write" in result.message
     assert box.contacts() == {}
 
 
@@ -135,8 +135,8 @@ def test_a_file_that_does_not_arrive_whole_is_taken_away_again(box, folder, web)
     endless = Path(
         "/proc/self/status"
     )  # It is said to be of size 0 and holds more: what arrives is not what was sent.
-    with pytest.raises(StorageError, match=r"Could not write x\.csv in the storage"):
-        storage.put(endless, "x.csv")
+    with pytest.raises(FolderError, match=r"Could not write x\.csv in the storage"):
+        storage.put("x.csv", endless)
     assert files_of(folder) == []
 
 

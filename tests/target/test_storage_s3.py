@@ -183,5 +183,6 @@ def test_rejects_that_cannot_be_written_stop_the_state(box, s3):
     result = run(config, [AUDIENCE_SCHEMA, enter("no address"), state({"at": 1})], env=environment)
     assert result.code == 1
     assert result.states == []
-    assert "The reject report cannot be written to s3://another-bucket/rejects" in result.message
+    assert "The reject report at s3://another-bucket/rejects has no place to write" in result.message
+    assert "check that the folder or bucket in rejects_url exists" in result.message
     assert "no address" not in result.log
