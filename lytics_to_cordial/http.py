@@ -1,54 +1,99 @@
-"""Calls to a service that say what they do: each retry is one line of the log, and durations are metrics."""
+"""Calls to a service: repeated and logged, with an end and a bound to each answer, and measured."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import email.utils
 import logging
+import math
+import os
 import threading
 import time
 import typing as t
 from collections import defaultdict
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode, urlsplit
 
+import requests
+from requests.adapters import HTTPAdapter
 from singer_sdk import metrics
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ReadTimeoutError
+from typing_extensions import override
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    TimeoutError,  # noqa: A004 - the base of urllib3's own
+)
 from urllib3.util import Retry
 
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
+from lytics_to_cordial.errors import UserError  # noqa: TC001 - dataclasses read it
 
-    import requests
+if t.TYPE_CHECKING:
+    from typing_extensions import Self
     from urllib3 import BaseHTTPResponse
 
+CONNECT_TIMEOUT_SECONDS = 10
 MAX_RETRY_WAIT_SECONDS = 120
+ANSWER_TRIES = 4
+"""For an answer that breaks off or cannot be used; urllib3 repeats a call whose answer never began."""
 METRIC_SECONDS = 60
 """A metric for each of ten thousand pages would bury the rest of the log, so calls are summed up."""
+_BACKOFF: dict[str, t.Any] = {
+    "backoff_factor": 0.5,
+    "backoff_jitter": 0.5,
+    "backoff_max": MAX_RETRY_WAIT_SECONDS,
+    "raise_on_status": False,
+    "redirect": 0,
+}
+_READS: dict[str, t.Any] = {"allowed_methods": None, "status_forcelist": {429, 500, 502, 503, 504}}
+# A connection that was never made carried nothing, so that is safe to repeat; an answer that was lost is not.
+_WRITES: dict[str, t.Any] = {
+    "allowed_methods": None,
+    "status_forcelist": {429},
+    "read": 0,
+    "other": 0,
+}
+
+_Value = t.TypeVar("_Value")
 
 logger = logging.getLogger(__name__)
 # Its own lines on retries hold whole URLs, and say nothing of those after a status.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
-class ToldRetry(Retry):
-    """Tells each retry; waits as long as the service asks, but not for ever.
+class LoggedRetry(Retry):
+    """Logs each retry; waits as long as the service asks, but not for ever."""
 
-    Attributes:
-        service: Who is called.
-    """
+    # The status alone decides what is repeated: where a wait is asked for, urllib3 would repeat more, writes too.
+    RETRY_AFTER_STATUS_CODES = frozenset()
 
-    service: t.ClassVar[str]
+    def __init__(self, service: str = "", **options: t.Any) -> None:
+        super().__init__(**options)
+        self._service = service
 
+    @override
+    def new(self, **options: t.Any) -> Self:
+        made = super().new(**options)
+        made._service = self._service  # noqa: SLF001 - one's own
+        return made
+
+    @override
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        """How long the service asks to wait; see urllib3."""
-        wait = super().get_retry_after(response)
+        # urllib3's own raises for what is neither a whole number nor a date.
+        wait = _seconds_of(response.headers.get("Retry-After"))
         return None if wait is None else min(wait, MAX_RETRY_WAIT_SECONDS)
 
+    @override
     def sleep(self, response: BaseHTTPResponse | None = None) -> None:
-        """Wait before the next try, and say why; see urllib3."""
         asked = self.get_retry_after(response) if response is not None else None
         wait = asked or self.get_backoff_time()
         last = self.history[-1]
         log_retry(
-            f"{self.service} {_reason(last.status, last.error)}",
+            f"{self._service} {_reason(last.status, last.error)}",
             # Without the query, which may hold what is asked about a person.
             f"{last.method} {urlsplit(last.url or '').path}",
             wait=wait,
@@ -58,16 +103,21 @@ class ToldRetry(Retry):
 
 
 def log_retry(reason: str, what: str, *, wait: float, tries: int) -> None:
-    """Say that something is tried again.
-
-    Args:
-        reason: Why.
-        what: What, without secrets and values.
-        wait: In how many seconds.
-        tries: Which try it will be.
-    """
+    """Say that something is tried again in so many seconds, as which try; neither text holds secrets or values."""
     when = f"in {wait:.1f} s" if wait else "at once"
     logger.warning("%s: trying %s again %s (try %d).", reason, what, when, tries)
+
+
+def _seconds_of(retry_after: str | None) -> float | None:
+    """How long to wait; None if it is neither seconds nor a date."""
+    with contextlib.suppress(ValueError):
+        seconds = float(retry_after or "")
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    with contextlib.suppress(ValueError, TypeError, IndexError):
+        date = email.utils.parsedate_to_datetime(retry_after or "")
+        date = date.replace(tzinfo=date.tzinfo or dt.timezone.utc)
+        return max(0.0, (date - dt.datetime.now(dt.timezone.utc)).total_seconds())
+    return None
 
 
 def _reason(status: int | None, error: Exception | None) -> str:
@@ -80,28 +130,179 @@ def _reason(status: int | None, error: Exception | None) -> str:
     return "cut the connection" if isinstance(error, ProtocolError) else f"failed ({type(error).__name__})"
 
 
+@dataclass(frozen=True)
+class Answer(t.Generic[_Value]):
+    """What a service answered.
+
+    Attributes:
+        status: The HTTP status.
+        content: The body.
+        value: What the body says; None if the status is not one of success, or it says nothing.
+    """
+
+    status: int
+    content: bytes
+    value: _Value | None = None
+
+
+@dataclass
+class Service:
+    """A service behind one base URL, as one user of it. Several threads may use it.
+
+    Attributes:
+        name: Its name, for messages.
+        url: The base URL.
+        authorization: The header of that name.
+        user_agent: The header of that name.
+        error: What to raise of a call without a whole answer: it may have arrived or not.
+        endpoint_of: Gives the endpoint of a path below the base URL, without what it was asked about.
+        timeout_seconds: How long an answer may take to begin, and how long to end.
+        max_answer_bytes: The largest answer, unpacked.
+        too_large: What to do when an answer is larger.
+        tries: How often a call is repeated.
+        connect_tries: How often, when no connection can be made.
+        connections: How many are kept.
+    """
+
+    name: str
+    url: str
+    authorization: str
+    user_agent: str
+    error: type[UserError]
+    endpoint_of: t.Callable[[str], str]
+    timeout_seconds: float
+    max_answer_bytes: int
+    too_large: str
+    tries: int
+    connect_tries: int
+    connections: int
+
+    def __post_init__(self) -> None:
+        self.url = self.url.rstrip("/")
+        parts = urlsplit(self.url)
+        self._base_path = parts.path
+        # Without what may stand before an @.
+        self.host = parts.netloc.rpartition("@")[2]
+        self.metrics = CallMetrics()
+        self._reads = self._session(**_READS)
+        self._writes = self._session(**_WRITES)
+        # Writes are rare: an idle connection that the service gave up meanwhile would leave the outcome of one unknown.
+        self._writes.headers["Connection"] = "close"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: bytes | None = None,
+        kind: str = "",
+    ) -> requests.PreparedRequest:
+        """Prepare a call of a path below the base URL, with a body of a media type."""
+        call = requests.Request(
+            method,
+            self.url + path,
+            # Leave commas unescaped: urllib3 parses each escape again on each request.
+            params=urlencode(query or {}, safe=","),
+            data=body,
+            headers={"Content-Type": kind} if kind else {},
+        )
+        try:
+            return self._reads.prepare_request(call)
+        except requests.RequestException as error:
+            raise self._unanswered(error) from error
+
+    def read(
+        self, request: requests.PreparedRequest, decode: t.Callable[[bytes], _Value | None]
+    ) -> Answer[_Value]:
+        """Make a call that changes nothing, again when its answer breaks off, or is one of success without a value."""
+        for tries_left in range(ANSWER_TRIES - 1, -1, -1):
+            fault = "broke off"
+            try:
+                status, content = self._send(self._reads, request)
+                value = decode(content) if status < HTTPStatus.MULTIPLE_CHOICES else None
+                if value is not None or status >= HTTPStatus.MULTIPLE_CHOICES or not tries_left:
+                    return Answer(status, content, value)
+                fault = "holds no data"
+            except HTTPError as error:
+                if not tries_left:
+                    raise self._unanswered(error) from error
+            what = f"{request.method} {self._path_of(request)}"
+            log_retry(f"An answer of {self.name} {fault}", what, wait=0, tries=ANSWER_TRIES - tries_left + 1)
+        raise AssertionError
+
+    def write(self, request: requests.PreparedRequest) -> Answer[t.Any]:
+        """Make a call that may change something: again only if it cannot have arrived, or the service says that it did not act (429)."""
+        try:
+            return Answer(*self._send(self._writes, request))
+        except HTTPError as error:
+            raise self._unanswered(error) from error
+
+    def _session(self, **retries: t.Any) -> requests.Session:
+        session = requests.Session()
+        session.headers["Authorization"] = self.authorization
+        session.headers["User-Agent"] = self.user_agent
+        # Proxies and certificates of the environment, read once and not at each call; never .netrc in place of the secret.
+        session.proxies = requests.utils.get_environ_proxies(self.url)
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        session.trust_env = False
+        retry = LoggedRetry(self.name, total=self.tries, connect=self.connect_tries, **_BACKOFF, **retries)
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=self.connections))
+        return session
+
+    def _send(self, session: requests.Session, request: requests.PreparedRequest) -> tuple[int, bytes]:
+        """Make a call; urllib3's own errors are of an answer that began, all others have ended in a sentence."""
+        timeout = (CONNECT_TIMEOUT_SECONDS, self.timeout_seconds)
+        try:
+            reply = session.send(request, timeout=timeout, stream=True, allow_redirects=False)
+        except requests.RequestException as error:
+            raise self._unanswered(error) from error
+        with reply:
+            self.metrics.add(
+                self.endpoint_of(self._path_of(request)), reply.status_code, reply.elapsed.total_seconds()
+            )
+            ends_at = time.monotonic() + self.timeout_seconds
+            content = bytearray()
+            # Not iter_content: it waits until so much is there, for as long as single bytes keep coming.
+            while chunk := reply.raw.read1(256 * 1024, decode_content=True):
+                content += chunk
+                if len(content) > self.max_answer_bytes:
+                    raise self.error(
+                        f"An answer of {self.name} is larger than {self.max_answer_bytes >> 20} MB: {self.too_large}."
+                    )
+                if time.monotonic() > ends_at:
+                    raise TimeoutError("the answer does not end")
+        return reply.status_code, bytes(content)
+
+    def _path_of(self, request: requests.PreparedRequest) -> str:
+        return urlsplit(request.url or "").path[len(self._base_path) :]
+
+    def _unanswered(self, error: Exception) -> UserError:
+        is_timeout = isinstance(error, (requests.Timeout, TimeoutError))
+        fault = "did not answer in time" if is_timeout else "cannot be reached"
+        return self.error(
+            f"{self.name} {fault} at {self.host} ({type(error).__name__}): check api_url and the network, then run again."
+        )
+
+
 class CallMetrics:
     """Durations of calls, as the SDK's metric `http_request_duration`: the mean by endpoint and status, once a minute.
 
     Several threads may use it.
-
-    Args:
-        endpoint_of: The endpoint of a URL's path, without what it was asked about.
     """
 
-    def __init__(self, endpoint_of: Callable[[str], str]) -> None:
-        self._endpoint_of = endpoint_of
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
         self._due_at = time.monotonic() + METRIC_SECONDS
 
-    def watch(self, session: requests.Session) -> None:
-        """Measure all calls of a session.
-
-        Args:
-            session: The session.
-        """
-        session.hooks["response"].append(self._note)
+    def add(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count a call."""
+        with self._lock:
+            self._seconds[endpoint, status].append(seconds)
+            is_due = time.monotonic() >= self._due_at
+        if is_due:
+            self.log()
 
     def log(self) -> None:
         """Write what was measured since the last time."""
@@ -109,24 +310,11 @@ class CallMetrics:
             measured, self._seconds = self._seconds, defaultdict(list)
             self._due_at = time.monotonic() + METRIC_SECONDS
         for (endpoint, status), seconds in sorted(measured.items()):
-            metrics.log(
-                metrics.get_metrics_logger(),
-                metrics.Point(
-                    "timer",
-                    metrics.Metric.HTTP_REQUEST_DURATION,
-                    round(sum(seconds) / len(seconds), 6),
-                    {
-                        metrics.Tag.ENDPOINT: endpoint,
-                        metrics.Tag.HTTP_STATUS_CODE: status,
-                        "requests": len(seconds),
-                    },
-                ),
-            )
-
-    def _note(self, reply: requests.Response, **_: t.Any) -> None:
-        endpoint = self._endpoint_of(urlsplit(reply.url).path)
-        with self._lock:
-            self._seconds[endpoint, reply.status_code].append(reply.elapsed.total_seconds())
-            is_due = time.monotonic() >= self._due_at
-        if is_due:
-            self.log()
+            tags = {
+                metrics.Tag.ENDPOINT: endpoint,
+                metrics.Tag.HTTP_STATUS_CODE: status,
+                "requests": len(seconds),
+            }
+            mean = round(sum(seconds) / len(seconds), 6)
+            point = metrics.Point("timer", metrics.Metric.HTTP_REQUEST_DURATION, mean, tags)
+            metrics.log(metrics.get_metrics_logger(), point)

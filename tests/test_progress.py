@@ -10,7 +10,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from lytics_to_cordial import progress
-from lytics_to_cordial.http import ToldRetry
+from lytics_to_cordial.http import LoggedRetry
 from lytics_to_cordial.progress import Progress, Work, duration
 
 
@@ -63,13 +63,11 @@ def test_quick_work_logs_nothing(caplog):
     assert caplog.records == []
 
 
-class Retry(ToldRetry):
-    service = "Lytics"
-
-
 def session(**options):
     made = requests.Session()
-    made.mount("http://", HTTPAdapter(max_retries=Retry(total=2, raise_on_status=False, **options)))
+    made.mount(
+        "http://", HTTPAdapter(max_retries=LoggedRetry("Lytics", total=2, raise_on_status=False, **options))
+    )
     return made
 
 

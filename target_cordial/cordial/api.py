@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import decimal
@@ -11,20 +12,19 @@ import typing as t
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import metadata
-from urllib.parse import urlsplit
 
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.http import MAX_RETRY_WAIT_SECONDS, CallMetrics, ToldRetry, log_retry
+from lytics_to_cordial.http import Service
 
-REQUEST_TIMEOUT_SECONDS = (10, 60)
-MAX_REPLY_BYTES = 64 * 1024 * 1024
+TIMEOUT_SECONDS = 60
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+TRIES = 6
+CONNECT_TRIES = 4
+"""Where nobody listens, a wrong api_url is more likely than a short outage."""
+CONNECTIONS = 40
 MAX_MESSAGE_CHARACTERS = 300
-BODY_TRIES = 3
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
 JOBS_PER_PAGE = 100
 MAX_JOB_PAGES = 200
@@ -35,28 +35,8 @@ UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
 MAX_ARRAY_ITEMS = 25
 """Where an attribute says nothing else (Cordial Swagger v2: contact attribute)."""
 _LIMIT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_TOO_MANY_REQUESTS = 429
-_RETRIED_STATUSES = frozenset({_TOO_MANY_REQUESTS, 500, 502, 503, 504})
-_BACKOFF: dict[str, t.Any] = {
-    "total": 6,
-    # Nobody listens there: more likely a wrong api_url than a short outage.
-    "connect": 4,
-    "backoff_factor": 0.5,
-    "backoff_jitter": 0.5,
-    "backoff_max": MAX_RETRY_WAIT_SECONDS,
-    "raise_on_status": False,
-    "redirect": 0,
-}
-
-
-class _Retry(ToldRetry):
-    service = "Cordial"
-
-
-class _RetryRefused(_Retry):
-    """Repeats only what Cordial says it did not do."""
-
-    RETRY_AFTER_STATUS_CODES = frozenset({_TOO_MANY_REQUESTS})
+_JOB_ID = re.compile(r"[0-9A-Za-z_-]+")
+"""A job's id becomes part of paths of calls."""
 
 
 class CordialError(UserError):
@@ -93,14 +73,7 @@ class Attribute:
 
     @classmethod
     def from_reply(cls, reply: dict[str, t.Any]) -> Attribute:
-        """Read an attribute from Cordial's answer.
-
-        Args:
-            reply: One attribute.
-
-        Returns:
-            The attribute.
-        """
+        """Read an attribute from Cordial's answer."""
         validators = _mapping(reply.get("validators"))
         options = _mapping(reply.get("options"))
         max_items = _limit(options.get("maxitems"))
@@ -166,19 +139,11 @@ class Job:
 
     @classmethod
     def from_reply(cls, reply: dict[str, t.Any], job_id: str | None = None) -> Job:
-        """Read a job from Cordial's answer.
-
-        Args:
-            reply: One job. Which field holds its id is not documented for listed jobs.
-            job_id: The id that was asked for, if any.
-
-        Returns:
-            The job.
-        """
+        """Read a job from Cordial's answer, asked for by its id or listed; for listed jobs no field of the id is documented."""
         metadata_ = _mapping(reply.get("metadata"))
         result = _mapping(reply.get("result"))
         return cls(
-            id=job_id or next((found for name in JOB_ID_FIELDS if (found := _id(reply.get(name)))), ""),
+            id=job_id or next(filter(None, (_job_id(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
             status=str(reply.get("status", "")),
             import_name=metadata_.get("importName"),
             parent_id=metadata_.get("parentJobId"),
@@ -208,10 +173,10 @@ class Pace:
 
 
 class Cordial:
-    """A Cordial account behind its API key.
+    """A Cordial account behind its API key. Several threads may use it.
 
-    Reads are retried on timeouts, cut connections, 429 and 5xx, with backoff and jitter and honouring
-    `Retry-After`. Writes are tried once more only where Cordial says that it did not act (429).
+    Reads are repeated, writes only where Cordial says that it did not act (429); see `Service`. A call that Cordial refuses raises
+    a `CordialError`, one without a usable answer an `UnansweredError`.
 
     Attributes:
         metrics: Durations of the calls.
@@ -222,24 +187,21 @@ class Cordial:
     """
 
     def __init__(self, api_url: str, api_key: str) -> None:
-        self._url = api_url.rstrip("/")
-        self._reads = _session(
-            api_key, _Retry(allowed_methods={"GET"}, **_BACKOFF, status_forcelist=_RETRIED_STATUSES)
+        self._service = Service(
+            name="Cordial",
+            url=api_url,
+            authorization=f"Basic {base64.b64encode(f'{api_key}:'.encode()).decode()}",
+            user_agent=f"target-cordial/{metadata.version('lytics-to-cordial')}",
+            error=UnansweredError,
+            endpoint_of=_endpoint,
+            timeout_seconds=TIMEOUT_SECONDS,
+            max_answer_bytes=MAX_ANSWER_BYTES,
+            too_large="check that api_url is Cordial's API",
+            tries=TRIES,
+            connect_tries=CONNECT_TRIES,
+            connections=CONNECTIONS,
         )
-        # A connection that was never made carried nothing, so that is safe to repeat; an answer that was lost is not.
-        self._writes = _session(
-            api_key,
-            _RetryRefused(
-                allowed_methods=None, **_BACKOFF, read=0, other=0, status_forcelist={_TOO_MANY_REQUESTS}
-            ),
-        )
-        # Writes are rare: an idle connection that Cordial gave up meanwhile would leave the outcome of one unknown.
-        self._writes.headers["Connection"] = "close"
-        # Without the base URL's own path.
-        at = len(urlsplit(self._url).path)
-        self.metrics = CallMetrics(lambda path: _endpoint(path[at:]))
-        self.metrics.watch(self._reads)
-        self.metrics.watch(self._writes)
+        self.metrics = self._service.metrics
 
     def attributes(self) -> dict[str, Attribute]:
         """All contact attributes by key, in whichever of three shapes Cordial answers."""
@@ -264,50 +226,30 @@ class Cordial:
         return ContactList(list_id, str(reply["name"])) if reply.get("name") else None
 
     def list_size(self, list_id: int) -> int:
-        """How many contacts are on a list now.
-
-        Raises:
-            CordialError: If Cordial does not say.
-        """
+        """How many contacts are on a list now; a `CordialError` if Cordial does not say."""
         size = _count(_mapping(self._get(f"/accountlists/{list_id}/count", absent={})).get("count"))
         if size is None:
-            msg = f"Cordial does not say how many contacts are on list {list_id}: check that it still exists."
-            raise CordialError(msg)
+            raise CordialError(
+                f"Cordial does not say how many contacts are on list {list_id}: check that it still exists."
+            )
         return size
 
     def create_list(self, name: str) -> ContactList | None:
-        """Create a list.
-
-        Args:
-            name: The name, already in Cordial's alphabet.
-
-        Returns:
-            The list, or None if the name is taken (by a list made meanwhile, or by an attribute).
-
-        Raises:
-            CordialError: If Cordial refuses the name.
-        """
+        """Create a list, of a name in Cordial's alphabet; None if the name is taken, by a list made meanwhile or by an attribute."""
         status, body = self._post("/accountlists", {"name": name, "enhanced": True})
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             message = _message(body)
             if "unique" in message.lower():
                 return None
-            msg = (
+            raise CordialError(
                 f"Cordial does not take {name!r} as the name of a list ({message}): set list_name to another."
             )
-            raise CordialError(msg)
         _raise_for_status(status, body, "/accountlists")
         list_id = _count(_mapping(_decoded(body)).get("id"))
         return ContactList(list_id, name) if list_id is not None else self.find_list(name)
 
     def start_import(self, body: dict[str, t.Any]) -> str:
-        """Register an import file.
-
-        Args:
-            body: The import (Cordial Swagger v2: ContactImportJob).
-
-        Returns:
-            The job's id.
+        """Register an import file (Cordial Swagger v2: ContactImportJob), and give the job's id.
 
         Raises:
             SourceUnreadableError: If Cordial could not read the file; nothing was registered.
@@ -316,17 +258,19 @@ class Cordial:
         """
         status, reply = self._post("/contactimports", body)
         _raise_for_status(status, reply, "/contactimports")
-        job_id = _mapping(_decoded(reply)).get("jobId")
-        if isinstance(job_id, str) and job_id:
+        answer = _mapping(_decoded(reply)).get("jobId")
+        job_id = _job_id(answer)
+        if job_id:
             return job_id
-        if isinstance(job_id, dict):
-            msg = (
-                f"Cordial cannot read the import file ({_message(msgspec.json.encode(job_id))}): check storage_url, "
+        # In place of the id there may be an error.
+        if isinstance(answer, dict):
+            raise SourceUnreadableError(
+                f"Cordial cannot read the import file ({_message(msgspec.json.encode(answer))}): check storage_url, "
                 "import_source, import_username and import_password as seen from Cordial's side."
             )
-            raise SourceUnreadableError(msg)
-        msg = "Cordial answered an import call without a job id: look at the jobs in Cordial, then run again."
-        raise UnansweredError(msg)
+        raise UnansweredError(
+            "Cordial answered an import call without a job id: look at the jobs in Cordial, then run again."
+        )
 
     def job(self, job_id: str) -> Job | None:
         """One job, or None if Cordial does not know it (yet)."""
@@ -334,18 +278,7 @@ class Cordial:
         return None if reply is None else Job.from_reply(_mapping(reply), job_id)
 
     def import_jobs(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
-        """All import jobs of one status.
-
-        Args:
-            status: One of Cordial's statuses.
-            since: Leave out those that started earlier.
-
-        Yields:
-            The jobs, child jobs too.
-
-        Raises:
-            CordialError: If the list has no end.
-        """
+        """All import jobs of one of Cordial's statuses, child jobs too, but for those that started before a time."""
         query = {"jobName": "ImportContacts", "status": status, "per_page": str(JOBS_PER_PAGE)}
         if since is not None:
             query["times[start][gte]"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -354,8 +287,9 @@ class Cordial:
             yield from map(Job.from_reply, jobs)
             if len(jobs) < JOBS_PER_PAGE:
                 return
-        msg = f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
-        raise CordialError(msg)
+        raise CordialError(
+            f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
+        )
 
     def pace(self) -> Pace | None:
         """How fast Cordial was with imports that it lists as done; None if nobody can tell."""
@@ -365,80 +299,35 @@ class Cordial:
         return Pace(len(timed), sum(rows for rows, _ in timed if rows) / seconds) if seconds else None
 
     def _get(self, path: str, query: dict[str, str] | None = None, *, absent: t.Any) -> t.Any:
-        for tries_left in range(BODY_TRIES - 1, -1, -1):
-            try:
-                reply = self._reads.get(
-                    self._url + path,
-                    params=query,
-                    timeout=REQUEST_TIMEOUT_SECONDS,
-                    stream=True,
-                    allow_redirects=False,
-                )
-                body = _bounded(reply)
-                break
-            except requests.exceptions.ChunkedEncodingError as error:
-                # urllib3 repeats a call whose answer never began; one that breaks off is repeated here.
-                if not tries_left:
-                    raise UnansweredError(_unreachable(self._url, error)) from error
-                log_retry(
-                    "An answer of Cordial broke off", f"GET {path}", wait=0, tries=BODY_TRIES - tries_left + 1
-                )
-            except requests.RequestException as error:
-                raise UnansweredError(_unreachable(self._url, error)) from error
-        if reply.status_code == HTTPStatus.NOT_FOUND and _is_json(body):
+        answer = self._service.read(self._service.request("GET", path, query), bytes)
+        if answer.status == HTTPStatus.NOT_FOUND and _is_json(answer.content):
             return absent
-        if reply.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            msg = f"Cordial still answers {_endpoint(path)} with 429 (too many requests): run again later."
-            raise UnansweredError(msg)
-        _raise_for_status(reply.status_code, body, path)
-        found = _decoded(body)
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise UnansweredError(
+                f"Cordial still answers {_endpoint(path)} with 429 (too many requests): run again later."
+            )
+        _raise_for_status(answer.status, answer.content, path)
+        body = _decoded(answer.content)
         # An attribute may be called `error`, but is an object.
-        if isinstance(found, dict) and found.get("error") and not isinstance(found["error"], dict):
-            msg = f"Cordial answered {_endpoint(path)} with an error: {_message(body)}."
-            raise CordialError(msg)
-        return found
+        if isinstance(body, dict) and body.get("error") and not isinstance(body["error"], dict):
+            raise CordialError(
+                f"Cordial answered {_endpoint(path)} with an error: {_message(answer.content)}."
+            )
+        return body
 
     def _post(self, path: str, body: dict[str, t.Any]) -> tuple[int, bytes]:
-        try:
-            reply = self._writes.post(
-                self._url + path,
-                data=msgspec.json.encode(body),
-                headers={"Content-Type": "application/json"},
-                timeout=REQUEST_TIMEOUT_SECONDS,
-                stream=True,
-                allow_redirects=False,
-            )
-            return reply.status_code, _bounded(reply)
-        except requests.RequestException as error:
-            raise UnansweredError(_unreachable(self._url, error)) from error
-
-
-def _session(api_key: str, retry: ToldRetry) -> requests.Session:
-    session = requests.Session()
-    session.auth = HTTPBasicAuth(api_key.encode(), b"")
-    session.headers["User-Agent"] = f"target-cordial/{metadata.version('lytics-to-cordial')}"
-    session.mount("https://", HTTPAdapter(max_retries=retry, pool_maxsize=40))
-    session.mount("http://", HTTPAdapter(max_retries=retry, pool_maxsize=40))
-    return session
-
-
-def _bounded(reply: requests.Response) -> bytes:
-    body = bytearray()
-    with reply:
-        for chunk in reply.iter_content(64 * 1024):
-            body += chunk
-            if len(body) > MAX_REPLY_BYTES:
-                msg = f"Cordial's answer is larger than {MAX_REPLY_BYTES >> 20} MB: check that api_url is Cordial's API."
-                raise CordialError(msg)
-    return bytes(body)
+        request = self._service.request("POST", path, body=msgspec.json.encode(body), kind="application/json")
+        answer = self._service.write(request)
+        return answer.status, answer.content
 
 
 def _decoded(body: bytes) -> t.Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        msg = "Cordial's answer is not JSON: check that api_url is Cordial's API, with its version."
-        raise UnansweredError(msg) from error
+        raise UnansweredError(
+            "Cordial's answer is not JSON: check that api_url is Cordial's API, with its version."
+        ) from error
 
 
 def _is_json(body: bytes) -> bool:
@@ -452,8 +341,9 @@ def _is_json(body: bytes) -> bool:
 
 def _items(reply: t.Any) -> list[dict[str, t.Any]]:
     if not isinstance(reply, list):
-        msg = "Cordial's answer is not a list: check that api_url is Cordial's API, with its version."
-        raise CordialError(msg)
+        raise CordialError(
+            "Cordial's answer is not a list: check that api_url is Cordial's API, with its version."
+        )
     return [item for item in reply if isinstance(item, dict)]
 
 
@@ -466,40 +356,29 @@ def _raise_for_status(status: int, body: bytes, path: str) -> None:
         return
     endpoint = _endpoint(path)
     if status == HTTPStatus.UNAUTHORIZED:
-        msg = "Cordial refuses the API key (401): check api_key, and that this machine's address is on its allow-list."
+        sentence = "Cordial refuses the API key (401): check api_key, and that this machine's address is on its allow-list."
     elif status == HTTPStatus.FORBIDDEN:
-        msg = f"The API key may not use {endpoint} (403): tick it on the key in Cordial."
+        sentence = f"The API key may not use {endpoint} (403): tick it on the key in Cordial."
     elif status == HTTPStatus.NOT_FOUND:
-        msg = f"Cordial does not know {endpoint} (404): check api_url, with its version, such as https://api.cordial.io/v2."
+        sentence = f"Cordial does not know {endpoint} (404): check api_url, with its version, such as https://api.cordial.io/v2."
     else:
-        msg = f"Cordial answered {endpoint} with {status}: {_message(body)}."
+        sentence = f"Cordial answered {endpoint} with {status}: {_message(body)}."
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise UnansweredError(msg)
-    raise CordialError(msg)
+        raise UnansweredError(sentence)
+    raise CordialError(sentence)
 
 
 def _message(body: bytes) -> str:
     """Cordial's own words, in whichever of its shapes, cut short and without addresses."""
     with contextlib.suppress(msgspec.DecodeError):
-        reply = msgspec.json.decode(body)
-        found = (
-            reply.get("message") or reply.get("messages") or reply.get("error")
-            if isinstance(reply, dict)
-            else None
-        )
-        if isinstance(found, dict):
-            found = found.get("validationErrors", found)
-            found = "; ".join(
-                " ".join(map(str, v)) if isinstance(v, list) else str(v) for v in _mapping(found).values()
-            )
-        if isinstance(found, str) and found:
-            return re.sub(r"\S+@\S+", "(address)", found)[:MAX_MESSAGE_CHARACTERS].rstrip(". ")
+        reply = _mapping(msgspec.json.decode(body))
+        message = reply.get("message") or reply.get("messages") or reply.get("error")
+        if isinstance(message, dict):
+            errors = _mapping(message.get("validationErrors", message)).values()
+            message = "; ".join(" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in errors)
+        if isinstance(message, str) and message:
+            return re.sub(r"\S+@\S+", "(address)", message)[:MAX_MESSAGE_CHARACTERS].rstrip(". ")
     return "no message"
-
-
-def _unreachable(url: str, error: requests.RequestException) -> str:
-    kind = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
-    return f"Cordial {kind} at {urlsplit(url).netloc} ({type(error).__name__}): check api_url and the network, then run again."
 
 
 def _mapping(value: t.Any) -> dict[str, t.Any]:
@@ -513,10 +392,11 @@ def _limit(value: object) -> decimal.Decimal | None:
     return decimal.Decimal(str(value).strip())
 
 
-def _id(value: t.Any) -> str:
-    """A job's id, which MongoDB itself writes as an object."""
-    found = value.get("$oid") if isinstance(value, dict) else value
-    return found if isinstance(found, str) else ""
+def _job_id(value: t.Any) -> str:
+    """A job's id, which may be a number, and which MongoDB itself writes as an object; blank if it is none."""
+    job_id = value.get("$oid") if isinstance(value, dict) else value
+    is_given = isinstance(job_id, (str, int)) and not isinstance(job_id, bool)
+    return str(job_id) if is_given and _JOB_ID.fullmatch(str(job_id)) else ""
 
 
 def _seconds(times: dict[str, t.Any]) -> float | None:
