@@ -61,7 +61,7 @@ class NotAllowedError(FolderError):
     codes = ("Forbidden: ",)
     sentence = (
         "The {noun} at {place} does not let the plugin {what}: give it the rights to list, read, write and delete there, or set {setting} "
-        "to another folder."
+        "to another {kind}."
     )
 
 
@@ -69,7 +69,7 @@ class NoFolderError(FolderError):
     """The place is a file, or its URL is of no kind that can be opened."""
 
     signs = frozenset({"NotADirectoryError", "FileExistsError"})
-    sentence = "The {noun} at {place} is not a folder: set {setting} to another folder."
+    sentence = "The {noun} at {place} is not a folder: set {setting} to another {kind}."
 
 
 class MissingFileError(FolderError):
@@ -78,7 +78,7 @@ class MissingFileError(FolderError):
     signs = frozenset({"FileNotFoundError", "IsADirectoryError"})
     sentence = (
         "The {noun} at {place} has no place to {what}: check that the folder or bucket in {setting} exists, or set {setting} to another "
-        "folder."
+        "{kind}."
     )
 
 
@@ -86,7 +86,7 @@ class NoRoomError(FolderError):
     """The disk or the quota is full."""
 
     signs = frozenset({"ENOSPC", "EDQUOT", "EFBIG"})
-    sentence = "The {noun} at {place} has no room to {what} ({reason}): make room there, or set {setting} to another folder, then run again."
+    sentence = "The {noun} at {place} has no room to {what} ({reason}): make room there, or set {setting} to another {kind}, then run again."
 
 
 LASTING = (LoginError, HostKeyError, NotAllowedError, NoFolderError, MissingFileError, NoRoomError)

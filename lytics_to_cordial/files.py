@@ -84,6 +84,7 @@ class Folder:
         open_files: t.Callable[[], tuple[t.Any, str]] | None = None,
     ) -> None:
         self._setting = setting
+        self._kind = "folder"
         self._noun = _NOUNS.get(setting, setting.removesuffix("_url"))
         self._shown = shown or url.rstrip("/") or "/"
         self._scheme = url.partition("://")[0] if "://" in url else "file"
@@ -100,7 +101,9 @@ class Folder:
         head, slash, name = url.rpartition("/")
         if not name or head.endswith(":/"):
             raise NoFolderError(f"The setting {setting} must name a file, and {url} names none: correct it.")
-        return cls(head or slash or ".", setting=setting), name
+        folder = cls(head or slash or ".", setting=setting)
+        folder._kind = "file"
+        return folder, name
 
     def __str__(self) -> str:
         return self._shown
@@ -317,6 +320,7 @@ class Folder:
                 name=_without_address(name),
                 what=_what(verb, name),
                 setting=self._setting,
+                kind=self._kind,
                 login=self._login,
                 # A text of the system's own: that of the exception may say anything.
                 reason=os.strerror(error.errno)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
 import statistics
 import threading
 import typing as t
 from dataclasses import dataclass
-from pathlib import Path
 
-import fsspec
 import msgspec
-from fsspec.implementations.local import LocalFileSystem
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.file_errors import MissingFileError
+from lytics_to_cordial.files import Folder
 from target_cordial.run_name import time_of_run
 
 NO_LIST = "(contacts alone)"
@@ -24,8 +22,6 @@ NO_END = "no end"
 """The outcome of a run that left no line of its own."""
 _PLAN = "plan "
 """Stands before the outcome of a run that only planned."""
-_CAN_APPEND = frozenset({"sftp", "ssh", "s3", "s3a"})
-"""Elsewhere nobody promises it: Google's file system takes `ab` for `wb`, and would leave the last line alone."""
 
 Moment = t.Annotated[dt.datetime, msgspec.Meta(tz=True)]
 Count = t.Annotated[int, msgspec.Meta(ge=0, le=10**12)]
@@ -44,6 +40,7 @@ class Journal:
         self._url = url
         self._run = run
         self._lock = threading.Lock()
+        self._file: tuple[Folder, str] | None = None
 
     def add(self, event: str, **entry: t.Any) -> None:
         """Append a line for an `import` or a `run`; an entry never holds an identifier or a profile value."""
@@ -52,12 +49,12 @@ class Journal:
             if self._url is None:
                 return
             try:
-                _append(self._url, line)
-            except Exception as error:  # noqa: BLE001 - whatever a file system raises, the run is worth more
-                logger.warning(
-                    "The journal cannot be written (%s): set journal_url to a file that can be appended to.",
-                    type(error).__name__,
-                )
+                self._file = self._file or Folder.of_file(self._url, setting="journal_url")
+                folder, name = self._file
+                folder.append(name, line)
+            except UserError as error:
+                # The run is worth more.
+                logger.warning("This run leaves no more lines in the journal. %s", error)
                 self._url = None
 
 
@@ -227,40 +224,10 @@ def _run_without_end(name: str, imports: list[_Import]) -> Run:
 
 
 def _read(url: str) -> bytes:
-    place = f"The journal at {url}"
+    folder, name = Folder.of_file(url, setting="journal_url")
     try:
-        files, path = fsspec.url_to_fs(url)
-        with files.open(path, "rb") as file:
-            return t.cast("bytes", file.read())
-    except FileNotFoundError as error:
-        msg = f"{place} is not there: correct journal_url, or run target-cordial once with it set."
-        raise UserError(msg) from error
-    except ImportError as error:
-        msg = f"{place} needs more packages to be read: install the fsspec package for its kind of URL."
-        raise UserError(msg) from error
-    except Exception as error:
-        # Whatever its file system raises; the message may hold a login.
-        msg = f"{place} cannot be read ({type(error).__name__}): check journal_url and the rights to read it."
-        raise UserError(msg) from error
-
-
-def _append(url: str, line: bytes) -> None:
-    files, path = fsspec.url_to_fs(url)
-    if not isinstance(files, LocalFileSystem):
-        _append_remote(files, path, line)
-        return
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with open(descriptor, "ab") as file:  # noqa: PTH123 - Path has no open by descriptor
-        file.write(line)
-
-
-def _append_remote(files: t.Any, path: str, line: bytes) -> None:
-    protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
-    if protocols & _CAN_APPEND:
-        with files.open(path, "ab") as file:
-            file.write(line)
-        return
-    files.invalidate_cache()
-    before = files.cat_file(path) if files.exists(path) else b""
-    files.pipe_file(path, before + line)
+        return folder.read(name)
+    except MissingFileError as error:
+        raise UserError(
+            f"The journal at {url} is not there: correct journal_url, or run target-cordial once with it set."
+        ) from error

@@ -67,7 +67,8 @@ def test_a_journal_that_cannot_be_written_is_a_warning_and_no_more(box, tmp_path
     result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), state({"at": 1})])
     assert result.code == 0, result.log
     assert result.states == [{"at": 1}]
-    assert result.log.count("The journal cannot be written (") == 1
+    assert result.log.count("This run leaves no more lines in the journal.") == 1
+    assert f"The journal at {tmp_path}/file is not a folder: set journal_url to another file." in result.log
 
 
 def test_the_journal_is_for_its_owner_alone(box, tmp_path):
