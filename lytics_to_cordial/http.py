@@ -184,10 +184,15 @@ class Service:
         # Without what may stand before an @.
         self.host = parts.netloc.rpartition("@")[2]
         self.metrics = CallMetrics()
-        self._reads = self._session(**_READS)
-        self._writes = self._session(**_WRITES)
-        # Writes are rare: an idle connection that the service gave up meanwhile would leave the outcome of one unknown.
-        self._writes.headers["Connection"] = "close"
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = self.authorization
+        self._session.headers["User-Agent"] = self.user_agent
+        # Proxies and certificates of the environment, read once and not at each call; never .netrc in place of the secret.
+        self._session.trust_env = False
+        self._proxies = requests.utils.get_environ_proxies(self.url)
+        self._certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._reads = self._adapter(_READS)
+        self._writes = self._adapter(_WRITES)
 
     def request(
         self,
@@ -207,7 +212,7 @@ class Service:
             headers={"Content-Type": kind} if kind else {},
         )
         try:
-            return self._reads.prepare_request(call)
+            return self._session.prepare_request(call)
         except requests.RequestException as error:
             raise self._unanswered(error) from error
 
@@ -232,45 +237,44 @@ class Service:
 
     def write(self, request: requests.PreparedRequest) -> Answer[t.Any]:
         """Make a call that may change something: again only if it cannot have arrived, or the service says that it did not act (429)."""
+        # Writes are rare: an idle connection that the service gave up meanwhile would leave the outcome of one unknown.
+        request.headers["Connection"] = "close"
         try:
             return Answer(*self._send(self._writes, request))
         except HTTPError as error:
             raise self._unanswered(error) from error
 
-    def _session(self, **retries: t.Any) -> requests.Session:
-        session = requests.Session()
-        session.headers["Authorization"] = self.authorization
-        session.headers["User-Agent"] = self.user_agent
-        # Proxies and certificates of the environment, read once and not at each call; never .netrc in place of the secret.
-        session.proxies = requests.utils.get_environ_proxies(self.url)
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        session.trust_env = False
-        retry = LoggedRetry(self.name, total=self.tries, connect=self.connect_tries, **_BACKOFF, **retries)
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=self.connections))
-        return session
+    def _adapter(self, repeated: dict[str, t.Any]) -> HTTPAdapter:
+        retry = LoggedRetry(self.name, total=self.tries, connect=self.connect_tries, **_BACKOFF, **repeated)
+        return HTTPAdapter(max_retries=retry, pool_maxsize=self.connections)
 
-    def _send(self, session: requests.Session, request: requests.PreparedRequest) -> tuple[int, bytes]:
-        """Make a call; urllib3's own errors are of an answer that began, all others have ended in a sentence."""
-        timeout = (CONNECT_TIMEOUT_SECONDS, self.timeout_seconds)
+    def _send(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> tuple[int, bytes]:
+        """Make a call. What urllib3 raises is of an answer that began; all other errors have ended in a sentence."""
+        began_at = time.monotonic()
         try:
-            reply = session.send(request, timeout=timeout, stream=True, allow_redirects=False)
+            # Not by the session, which reads what comes with a redirect for as long as it comes.
+            reply = adapter.send(
+                request,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT_SECONDS, self.timeout_seconds),
+                verify=self._certificates,
+                proxies=self._proxies,
+            )
         except requests.RequestException as error:
             raise self._unanswered(error) from error
+        answered_at = time.monotonic()
+        endpoint = self.endpoint_of(self._path_of(request))
+        self.metrics.add(endpoint, reply.status_code, answered_at - began_at)
+        content = bytearray()
         with reply:
-            self.metrics.add(
-                self.endpoint_of(self._path_of(request)), reply.status_code, reply.elapsed.total_seconds()
-            )
-            ends_at = time.monotonic() + self.timeout_seconds
-            content = bytearray()
-            # Not iter_content: it waits until so much is there, for as long as single bytes keep coming.
+            # Not iter_content: it waits for so many bytes, however long they keep coming one by one.
             while chunk := reply.raw.read1(256 * 1024, decode_content=True):
                 content += chunk
                 if len(content) > self.max_answer_bytes:
                     raise self.error(
                         f"An answer of {self.name} is larger than {self.max_answer_bytes >> 20} MB: {self.too_large}."
                     )
-                if time.monotonic() > ends_at:
+                if time.monotonic() > answered_at + self.timeout_seconds:
                     raise TimeoutError("the answer does not end")
         return reply.status_code, bytes(content)
 
