@@ -24,7 +24,7 @@ from lytics_to_cordial.file_errors import (
     kind_of,
 )
 from lytics_to_cordial.filesystems import append, is_object_store, modified_at, open_url, quieten_packages
-from lytics_to_cordial.http import log_retry
+from lytics_to_cordial.retries import log_retry
 
 if t.TYPE_CHECKING:
     import datetime as dt

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
-import email.utils
-import logging
-import math
 import os
 import threading
 import time
@@ -19,25 +14,14 @@ from urllib.parse import urlencode, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from singer_sdk import metrics
-from typing_extensions import override
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    TimeoutError,  # noqa: A004 - the base of urllib3's own
-)
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - the base of urllib3's own
 
-from lytics_to_cordial.errors import UserError  # noqa: TC001 - dataclasses read it
+from lytics_to_cordial.retries import MAX_RETRY_WAIT_SECONDS, LoggedRetry, log_retry
 
 if t.TYPE_CHECKING:
-    from typing_extensions import Self
-    from urllib3 import BaseHTTPResponse
+    from lytics_to_cordial.errors import UserError
 
 CONNECT_TIMEOUT_SECONDS = 10
-MAX_RETRY_WAIT_SECONDS = 120
 ANSWER_TRIES = 4
 """For an answer that breaks off or cannot be used; urllib3 repeats a call whose answer never began."""
 METRIC_SECONDS = 60
@@ -59,75 +43,6 @@ _WRITES: dict[str, t.Any] = {
 }
 
 _Value = t.TypeVar("_Value")
-
-logger = logging.getLogger(__name__)
-# Its own lines on retries hold whole URLs, and say nothing of those after a status.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
-
-class LoggedRetry(Retry):
-    """Logs each retry; waits as long as the service asks, but not for ever."""
-
-    # The status alone decides what is repeated: where a wait is asked for, urllib3 would repeat more, writes too.
-    RETRY_AFTER_STATUS_CODES = frozenset()
-
-    def __init__(self, service: str = "", **options: t.Any) -> None:
-        super().__init__(**options)
-        self._service = service
-
-    @override
-    def new(self, **options: t.Any) -> Self:
-        made = super().new(**options)
-        made._service = self._service  # noqa: SLF001 - one's own
-        return made
-
-    @override
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        # urllib3's own raises for what is neither a whole number nor a date.
-        wait = _seconds_of(response.headers.get("Retry-After"))
-        return None if wait is None else min(wait, MAX_RETRY_WAIT_SECONDS)
-
-    @override
-    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
-        asked = self.get_retry_after(response) if response is not None else None
-        wait = asked or self.get_backoff_time()
-        last = self.history[-1]
-        log_retry(
-            f"{self._service} {_reason(last.status, last.error)}",
-            # Without the query, which may hold what is asked about a person.
-            f"{last.method} {urlsplit(last.url or '').path}",
-            wait=wait,
-            tries=len(self.history) + 1,
-        )
-        time.sleep(wait)
-
-
-def log_retry(reason: str, what: str, *, wait: float, tries: int) -> None:
-    """Say that something is tried again in so many seconds, as which try; neither text holds secrets or values."""
-    when = f"in {wait:.1f} s" if wait else "at once"
-    logger.warning("%s: trying %s again %s (try %d).", reason, what, when, tries)
-
-
-def _seconds_of(retry_after: str | None) -> float | None:
-    """How long to wait; None if it is neither seconds nor a date."""
-    with contextlib.suppress(ValueError):
-        seconds = float(retry_after or "")
-        return max(0.0, seconds) if math.isfinite(seconds) else None
-    with contextlib.suppress(ValueError, TypeError, IndexError):
-        date = email.utils.parsedate_to_datetime(retry_after or "")
-        date = date.replace(tzinfo=date.tzinfo or dt.timezone.utc)
-        return max(0.0, (date - dt.datetime.now(dt.timezone.utc)).total_seconds())
-    return None
-
-
-def _reason(status: int | None, error: Exception | None) -> str:
-    if status is not None:
-        return f"answered {status}"
-    if isinstance(error, ReadTimeoutError):
-        return "did not answer in time"
-    if isinstance(error, (ConnectTimeoutError, NewConnectionError)):
-        return "cannot be reached"
-    return "cut the connection" if isinstance(error, ProtocolError) else f"failed ({type(error).__name__})"
 
 
 @dataclass(frozen=True)

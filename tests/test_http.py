@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lytics_to_cordial import http
+from lytics_to_cordial import http, retries
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import Service
 from tap_lytics_audience.lytics.api import Lytics, LyticsError
@@ -135,14 +135,8 @@ def service_at(url, **options):
 def waits(monkeypatch):
     """How long was waited; nobody really waits."""
     waited = []
-    monkeypatch.setattr(http, "time", FakeTime(waited))
+    monkeypatch.setattr(retries.time, "sleep", waited.append)
     return waited
-
-
-class FakeTime:
-    def __init__(self, waited):
-        self.sleep = waited.append
-        self.monotonic = time.monotonic
 
 
 def read(server, decode=bytes, **options):

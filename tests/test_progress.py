@@ -10,8 +10,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from lytics_to_cordial import progress
-from lytics_to_cordial.http import LoggedRetry
 from lytics_to_cordial.progress import Progress, Work, duration
+from lytics_to_cordial.retries import LoggedRetry
 
 
 @pytest.mark.parametrize(

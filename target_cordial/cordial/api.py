@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import datetime as dt
-import decimal
 import itertools
-import re
 import typing as t
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +13,19 @@ import msgspec
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import Service
+from target_cordial.cordial.answers import (
+    count_of,
+    is_json,
+    job_id_of,
+    limit_of,
+    mapping,
+    message_of,
+    seconds_between,
+)
+
+if t.TYPE_CHECKING:
+    import datetime as dt
+    import decimal
 
 TIMEOUT_SECONDS = 60
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -24,7 +33,6 @@ TRIES = 6
 CONNECT_TRIES = 4
 """Where nobody listens, a wrong api_url is more likely than a short outage."""
 CONNECTIONS = 40
-MAX_MESSAGE_CHARACTERS = 300
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
 JOBS_PER_PAGE = 100
 MAX_JOB_PAGES = 200
@@ -34,9 +42,6 @@ UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
 
 MAX_ARRAY_ITEMS = 25
 """Where an attribute says nothing else (Cordial Swagger v2: contact attribute)."""
-_LIMIT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_JOB_ID = re.compile(r"[0-9A-Za-z_-]+")
-"""A job's id becomes part of paths of calls."""
 
 
 class CordialError(UserError):
@@ -74,15 +79,15 @@ class Attribute:
     @classmethod
     def from_reply(cls, reply: dict[str, t.Any]) -> Attribute:
         """Read an attribute from Cordial's answer."""
-        validators = _mapping(reply.get("validators"))
-        options = _mapping(reply.get("options"))
-        max_items = _limit(options.get("maxitems"))
+        validators = mapping(reply.get("validators"))
+        options = mapping(reply.get("options"))
+        max_items = limit_of(options.get("maxitems"))
         return cls(
             key=str(reply["key"]),
             type=str(reply.get("type", "string")).lower(),
             required=validators.get("required") in (True, 1, "1", "true"),
-            min=_limit(validators.get("min")),
-            max=_limit(validators.get("max")),
+            min=limit_of(validators.get("min")),
+            max=limit_of(validators.get("max")),
             max_items=MAX_ARRAY_ITEMS if max_items is None else int(max_items),
         )
 
@@ -97,12 +102,7 @@ class ContactList:
 
 @dataclass
 class Sizes:
-    """How many contacts are on a list; None where nobody asked, or Cordial does not say.
-
-    Attributes:
-        size_before: When the run first met it.
-        size_after: When the run was done with it.
-    """
+    """How many contacts were on a list before and after a run; None where nobody asked, or Cordial does not say."""
 
     size_before: int | None = None
     size_after: int | None = None
@@ -140,33 +140,28 @@ class Job:
     @classmethod
     def from_reply(cls, reply: dict[str, t.Any], job_id: str | None = None) -> Job:
         """Read a job from Cordial's answer, asked for by its id or listed; for listed jobs no field of the id is documented."""
-        metadata_ = _mapping(reply.get("metadata"))
-        result = _mapping(reply.get("result"))
+        metadata_ = mapping(reply.get("metadata"))
+        result = mapping(reply.get("result"))
         return cls(
-            id=job_id or next(filter(None, (_job_id(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
+            id=job_id or next(filter(None, (job_id_of(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
             status=str(reply.get("status", "")),
             import_name=metadata_.get("importName"),
             parent_id=metadata_.get("parentJobId"),
-            total_items=_count(reply.get("totalItems")),
-            completed_items=_count(reply.get("completedItems")),
-            total_records=_count(result.get("totalRecords")),
-            inserted=_count(result.get("inserted")),
-            updated=_count(result.get("updated")),
-            rejected=_count(result.get("rejected")),
-            errors=_count(result.get("error")),
-            ignored=_count(result.get("ignored")),
-            seconds=_seconds(_mapping(reply.get("times"))),
+            total_items=count_of(reply.get("totalItems")),
+            completed_items=count_of(reply.get("completedItems")),
+            total_records=count_of(result.get("totalRecords")),
+            inserted=count_of(result.get("inserted")),
+            updated=count_of(result.get("updated")),
+            rejected=count_of(result.get("rejected")),
+            errors=count_of(result.get("error")),
+            ignored=count_of(result.get("ignored")),
+            seconds=seconds_between(mapping(reply.get("times"))),
         )
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast Cordial was with earlier imports.
-
-    Attributes:
-        imports: How many those were.
-        rows_per_second: The mean over their rows.
-    """
+    """How fast Cordial was with so many earlier imports, as the mean over their rows."""
 
     imports: int
     rows_per_second: float
@@ -210,24 +205,24 @@ class Cordial:
             # An account without attributes answers with an empty list.
             _raise_for_status(HTTPStatus.NOT_FOUND, b"", "/accountcontactattributes")
         if isinstance(reply, dict):
-            reply = [{"key": key, **_mapping(value)} for key, value in reply.items()]
+            reply = [{"key": key, **mapping(value)} for key, value in reply.items()]
         return {item["key"]: Attribute.from_reply(item) for item in _items(reply) if item.get("key")}
 
     def find_list(self, name: str) -> ContactList | None:
         """The list of exactly this name, or None."""
         for item in _items(self._get("/accountlists", {"name": name}, absent=[])):
-            if item.get("name") == name and _count(item.get("id")) is not None:
+            if item.get("name") == name and count_of(item.get("id")) is not None:
                 return ContactList(int(item["id"]), name)
         return None
 
     def list_by_id(self, list_id: int) -> ContactList | None:
         """The list of this id, or None."""
-        reply = _mapping(self._get(f"/accountlists/{list_id}/count", absent={}))
+        reply = mapping(self._get(f"/accountlists/{list_id}/count", absent={}))
         return ContactList(list_id, str(reply["name"])) if reply.get("name") else None
 
     def list_size(self, list_id: int) -> int:
         """How many contacts are on a list now; a `CordialError` if Cordial does not say."""
-        size = _count(_mapping(self._get(f"/accountlists/{list_id}/count", absent={})).get("count"))
+        size = count_of(mapping(self._get(f"/accountlists/{list_id}/count", absent={})).get("count"))
         if size is None:
             raise CordialError(
                 f"Cordial does not say how many contacts are on list {list_id}: check that it still exists."
@@ -238,14 +233,14 @@ class Cordial:
         """Create a list, of a name in Cordial's alphabet; None if the name is taken, by a list made meanwhile or by an attribute."""
         status, body = self._post("/accountlists", {"name": name, "enhanced": True})
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            message = _message(body)
+            message = message_of(body)
             if "unique" in message.lower():
                 return None
             raise CordialError(
                 f"Cordial does not take {name!r} as the name of a list ({message}): set list_name to another."
             )
         _raise_for_status(status, body, "/accountlists")
-        list_id = _count(_mapping(_decoded(body)).get("id"))
+        list_id = count_of(mapping(_decoded(body)).get("id"))
         return ContactList(list_id, name) if list_id is not None else self.find_list(name)
 
     def start_import(self, body: dict[str, t.Any]) -> str:
@@ -258,14 +253,14 @@ class Cordial:
         """
         status, reply = self._post("/contactimports", body)
         _raise_for_status(status, reply, "/contactimports")
-        answer = _mapping(_decoded(reply)).get("jobId")
-        job_id = _job_id(answer)
+        answer = mapping(_decoded(reply)).get("jobId")
+        job_id = job_id_of(answer)
         if job_id:
             return job_id
         # In place of the id there may be an error.
         if isinstance(answer, dict):
             raise SourceUnreadableError(
-                f"Cordial cannot read the import file ({_message(msgspec.json.encode(answer))}): check storage_url, "
+                f"Cordial cannot read the import file ({message_of(msgspec.json.encode(answer))}): check storage_url, "
                 "import_source, import_username and import_password as seen from Cordial's side."
             )
         raise UnansweredError(
@@ -275,7 +270,7 @@ class Cordial:
     def job(self, job_id: str) -> Job | None:
         """One job, or None if Cordial does not know it (yet)."""
         reply = self._get(f"/jobs/{job_id}", absent=None)
-        return None if reply is None else Job.from_reply(_mapping(reply), job_id)
+        return None if reply is None else Job.from_reply(mapping(reply), job_id)
 
     def import_jobs(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
         """All import jobs of one of Cordial's statuses, child jobs too, but for those that started before a time."""
@@ -300,7 +295,7 @@ class Cordial:
 
     def _get(self, path: str, query: dict[str, str] | None = None, *, absent: t.Any) -> t.Any:
         answer = self._service.read(self._service.request("GET", path, query), bytes)
-        if answer.status == HTTPStatus.NOT_FOUND and _is_json(answer.content):
+        if answer.status == HTTPStatus.NOT_FOUND and is_json(answer.content):
             return absent
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise UnansweredError(
@@ -311,7 +306,7 @@ class Cordial:
         # An attribute may be called `error`, but is an object.
         if isinstance(body, dict) and body.get("error") and not isinstance(body["error"], dict):
             raise CordialError(
-                f"Cordial answered {_endpoint(path)} with an error: {_message(answer.content)}."
+                f"Cordial answered {_endpoint(path)} with an error: {message_of(answer.content)}."
             )
         return body
 
@@ -328,15 +323,6 @@ def _decoded(body: bytes) -> t.Any:
         raise UnansweredError(
             "Cordial's answer is not JSON: check that api_url is Cordial's API, with its version."
         ) from error
-
-
-def _is_json(body: bytes) -> bool:
-    """Whether it is Cordial's API that answers, and not a web server that knows nothing of it."""
-    try:
-        msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return False
-    return True
 
 
 def _items(reply: t.Any) -> list[dict[str, t.Any]]:
@@ -362,55 +348,7 @@ def _raise_for_status(status: int, body: bytes, path: str) -> None:
     elif status == HTTPStatus.NOT_FOUND:
         sentence = f"Cordial does not know {endpoint} (404): check api_url, with its version, such as https://api.cordial.io/v2."
     else:
-        sentence = f"Cordial answered {endpoint} with {status}: {_message(body)}."
+        sentence = f"Cordial answered {endpoint} with {status}: {message_of(body)}."
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise UnansweredError(sentence)
     raise CordialError(sentence)
-
-
-def _message(body: bytes) -> str:
-    """Cordial's own words, in whichever of its shapes, cut short and without addresses."""
-    with contextlib.suppress(msgspec.DecodeError):
-        reply = _mapping(msgspec.json.decode(body))
-        message = reply.get("message") or reply.get("messages") or reply.get("error")
-        if isinstance(message, dict):
-            errors = _mapping(message.get("validationErrors", message)).values()
-            message = "; ".join(" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in errors)
-        if isinstance(message, str) and message:
-            return re.sub(r"\S+@\S+", "(address)", message)[:MAX_MESSAGE_CHARACTERS].rstrip(". ")
-    return "no message"
-
-
-def _mapping(value: t.Any) -> dict[str, t.Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _limit(value: object) -> decimal.Decimal | None:
-    """A limit, which some accounts give as text; blank for none."""
-    if isinstance(value, bool) or value is None or not _LIMIT.fullmatch(str(value).strip()):
-        return None
-    return decimal.Decimal(str(value).strip())
-
-
-def _job_id(value: t.Any) -> str:
-    """A job's id, which may be a number, and which MongoDB itself writes as an object; blank if it is none."""
-    job_id = value.get("$oid") if isinstance(value, dict) else value
-    is_given = isinstance(job_id, (str, int)) and not isinstance(job_id, bool)
-    return str(job_id) if is_given and _JOB_ID.fullmatch(str(job_id)) else ""
-
-
-def _seconds(times: dict[str, t.Any]) -> float | None:
-    """How long a job took. Cordial tells whole seconds, so that a quick one took none."""
-    try:
-        start, end = (msgspec.convert(times.get(name), dt.datetime) for name in ("start", "end"))
-        return max(1.0, (end - start).total_seconds())
-    except (msgspec.ValidationError, TypeError):
-        # Not told, or one with its time zone and one without.
-        return None
-
-
-def _count(value: t.Any) -> int | None:
-    """A counter, which some accounts give as text."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value)
-    return int(value) if isinstance(value, str) and value.isdigit() else None
