@@ -10,26 +10,12 @@ class UserError(Exception):
 
 
 def described(error: BaseException) -> str:
-    """An unexpected error without its message, which may hold personal data.
-
-    Args:
-        error: The error.
-
-    Returns:
-        Its type and where it came from.
-    """
+    """An unexpected error by its type and where it came from, without its message, which may hold personal data."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
     return f"Unexpected {type(error).__name__} ({place}): this is a fault of the program, please report it."
 
 
 def told(error: BaseException) -> str:
-    """An error in one sentence that may be shown and kept.
-
-    Args:
-        error: The error.
-
-    Returns:
-        Its own sentence if it is made for that, else `described`.
-    """
+    """An error in one sentence that may be shown and kept: its own if it is made for that, or `described`."""
     return str(error) if isinstance(error, UserError) else described(error)

@@ -69,7 +69,6 @@ class Folder:
     Args:
         url: A path or an fsspec URL.
         setting: The setting that holds the URL, for messages.
-        shown: How messages show the URL, if not as it is.
         login: Where the login comes from, for messages, if not from the environment.
         open_files: Opens the file system and gives the folder's path in it, if `open_url(url)` will not do.
     """
@@ -79,14 +78,13 @@ class Folder:
         url: str,
         *,
         setting: str,
-        shown: str | None = None,
         login: str | None = None,
         open_files: t.Callable[[], tuple[t.Any, str]] | None = None,
     ) -> None:
         self._setting = setting
         self._kind = "folder"
         self._noun = _NOUNS.get(setting, setting.removesuffix("_url"))
-        self._shown = shown or url.rstrip("/") or "/"
+        self._shown = url.rstrip("/") or "/"
         self._scheme = url.partition("://")[0] if "://" in url else "file"
         self._login = login or _LOGINS.get(_EXTRAS.get(self._scheme, ""), "the login")
         self._open_files = open_files or (lambda: open_url(url))
@@ -150,7 +148,7 @@ class Folder:
 
     def append(self, name: str, content: bytes) -> None:
         """Add to a file, which is made if it is missing. Where no file can grow, it is written anew."""
-        # Once: what was added although the answer was lost would be there twice.
+        # Only once: what was added although the answer was lost would be there twice.
         self._try("add to", name, lambda files, path: append(files, path, content), tries=1)
 
     def read(self, name: str) -> bytes:

@@ -32,7 +32,6 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 TRIES = 6
 CONNECT_TRIES = 4
 """Where nobody listens, a wrong api_url is more likely than a short outage."""
-CONNECTIONS = 40
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
 JOBS_PER_PAGE = 100
 MAX_JOB_PAGES = 200
@@ -146,7 +145,7 @@ class Job:
             id=job_id or next(filter(None, (job_id_of(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
             status=str(reply.get("status", "")),
             import_name=metadata_.get("importName"),
-            parent_id=metadata_.get("parentJobId"),
+            parent_id=job_id_of(metadata_.get("parentJobId")) or None,
             total_items=count_of(reply.get("totalItems")),
             completed_items=count_of(reply.get("completedItems")),
             total_records=count_of(result.get("totalRecords")),
@@ -172,16 +171,10 @@ class Cordial:
 
     Reads are repeated, writes only where Cordial says that it did not act (429); see `Service`. A call that Cordial refuses raises
     a `CordialError`, one without a usable answer an `UnansweredError`.
-
-    Attributes:
-        metrics: Durations of the calls.
-
-    Args:
-        api_url: Base URL with its version, such as https://api.cordial.io/v2.
-        api_key: The key; sent as the user name of HTTP Basic (Cordial Swagger v2: basicAuth).
     """
 
     def __init__(self, api_url: str, api_key: str) -> None:
+        # The key is the user name of HTTP Basic (Cordial Swagger v2: basicAuth).
         self._service = Service(
             name="Cordial",
             url=api_url,
@@ -194,7 +187,7 @@ class Cordial:
             too_large="check that api_url is Cordial's API",
             tries=TRIES,
             connect_tries=CONNECT_TRIES,
-            connections=CONNECTIONS,
+            connections=40,
         )
         self.metrics = self._service.metrics
 
@@ -311,8 +304,10 @@ class Cordial:
         return body
 
     def _post(self, path: str, body: dict[str, t.Any]) -> tuple[int, bytes]:
-        request = self._service.request("POST", path, body=msgspec.json.encode(body), kind="application/json")
-        answer = self._service.write(request)
+        content = msgspec.json.encode(body)
+        answer = self._service.write(
+            self._service.request("POST", path, body=content, kind="application/json")
+        )
         return answer.status, answer.content
 
 
