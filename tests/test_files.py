@@ -16,6 +16,7 @@ from sshfs import SSHFileSystem
 from lytics_to_cordial import files
 from lytics_to_cordial.file_errors import (
     FolderError,
+    HostKeyError,
     LoginError,
     MissingFileError,
     NoFolderError,
@@ -24,6 +25,7 @@ from lytics_to_cordial.file_errors import (
 )
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.filesystems import PrivateFileSystem
+from tests.target.servers import new_key, public_line, sftp_server
 
 SETTINGS = ["ledger_url", "triggers_url", "storage_url", "journal_url", "rejects_url"]
 
@@ -346,3 +348,23 @@ def test_a_storage_that_gives_back_other_bytes_fails_the_check(local, monkeypatc
     ):
         local.check("check.csv")
     assert local.names() == []
+
+
+def test_a_server_whose_host_key_is_not_known_gets_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    key = new_key()
+    with sftp_server(tmp_path / "served", host_key=key, password="p") as server:
+        url = f"sftp://writer@127.0.0.1:{server.port}/ledger"
+        with pytest.raises(
+            HostKeyError, match=r"The host key of the server of the ledger at sftp://.* is not known"
+        ):
+            Folder(url, setting="ledger_url").put("one", b"1")
+        (tmp_path / ".ssh").mkdir()
+        line = f"[127.0.0.1]:{server.port} {public_line(key)}\n"
+        (tmp_path / ".ssh" / "known_hosts").write_text(line)
+        # The server is the right one; the login is another matter.
+        with pytest.raises(
+            LoginError, match="refuses the login: check the user name in the URL and the keys of"
+        ):
+            Folder(url, setting="ledger_url").put("one", b"1")
+    assert server.written == []

@@ -57,7 +57,7 @@ def nothing_happened(box):
         ({"ledger_url": "sftp://someone:hun/ter2@host/ledger"}, "ledger_url must not hold a password"),
         (
             {"change_detection": "triggers", "triggers_url": "/nowhere/triggers"},
-            "nowhere/triggers is missing: create it, correct triggers_url",
+            "nowhere/triggers is missing: create it, or correct triggers_url",
         ),
         (
             {"stream_maps": {"audience_members": {"__filter__": "audience_state == 'enter'"}}},
@@ -178,7 +178,7 @@ def test_exits_beyond_the_limits_are_held_back_and_the_message_says_how_to_let_t
 @pytest.mark.parametrize(
     ("fault", "settings", "sentence"),
     [
-        ("storage_read_only", {}, "or correct storage_url"),
+        ("storage_read_only", {}, "or set storage_url to another folder"),
         ("storage_full", {}, "check storage_url"),
         ("source_login_fails", {}, "as seen from Cordial's side"),
         ("job_fails", {}, "failed in Cordial"),
