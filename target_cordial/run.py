@@ -1,19 +1,53 @@
-"""What a run needs from its first record on."""
+"""The life of a run: prepared at the first record, ended well whatever happens, and summarized."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import functools
+import logging
+import secrets
+import time
 import typing as t
+import weakref
 from dataclasses import dataclass
 
+from lytics_to_cordial.checklist import Checklist
+from lytics_to_cordial.errors import UserError, told
+from lytics_to_cordial.progress import Progress
+from lytics_to_cordial.signals import Terminated
+from lytics_to_cordial.workspace import open_workspace
+from target_cordial.check import check, check_fetch
+from target_cordial.cordial.api import Cordial
+from target_cordial.delivery.delivery import Delivery
+from target_cordial.delivery.earlier_runs import clear_earlier_runs
+from target_cordial.delivery.import_log import LoggedImporter
+from target_cordial.delivery.imports import Importer
+from target_cordial.delivery.plan import Plan
+from target_cordial.delivery.rejects import Rejects
+from target_cordial.history.journal import Journal, timestamp
+from target_cordial.history.metrics import log_records
+from target_cordial.history.summary import list_lines, run_line
+from target_cordial.intake.lists import Lists
+from target_cordial.intake.reader import InputError
+from target_cordial.intake.rows import RowWriter
+from target_cordial.run_name import RUN_TIME_FORMAT
+from target_cordial.storage.storage import Storage
+
 if t.TYPE_CHECKING:
-    from target_cordial.delivery.delivery import Delivery
-    from target_cordial.intake.lists import Lists
-    from target_cordial.intake.rows import RowWriter
+    from lytics_to_cordial.signals import StopSignal
+    from target_cordial.check import Streams
+    from target_cordial.delivery.workers import FileImporter
+    from target_cordial.settings import Settings
+
+SIGNAL_WAIT_SECONDS = 10
+
+logger = logging.getLogger("target-cordial")
 
 
 @dataclass
 class Run:
-    """What a run needs from its first record on.
+    """What the intake needs from the first record on.
 
     Attributes:
         delivery: Takes rows and exits.
@@ -24,3 +58,207 @@ class Run:
     delivery: Delivery
     rows: RowWriter
     lists: Lists | None
+
+
+class Lifecycle:
+    """A run from its start to its summary.
+
+    Attributes:
+        delivery: Takes rows, exits and states; states may come before the run is prepared.
+        close: Leaves nothing on this machine; called at the latest when the lifecycle is no longer referred to.
+
+    Args:
+        plugin: The plugin's name.
+        settings: The settings.
+        signal: Tells when a wait may be broken off.
+    """
+
+    def __init__(self, plugin: str, settings: Settings, signal: StopSignal) -> None:
+        self._settings = settings
+        self._signal = signal
+        self._started = timestamp()
+        self._started_at = time.monotonic()
+        self._name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(2)
+        self._null_marker = f"null-{secrets.token_hex(8)}"
+        self._journal = Journal(settings.journal_url, self._name)
+        self._plan = Plan(settings, self._null_marker) if settings.plan_only else None
+        self._is_all_read = False
+        self._run: Run | None = None
+        self._folder = open_workspace(plugin)
+        self.delivery = Delivery(
+            settings,
+            Rejects(settings, f"{plugin}-{self._name}"),
+            self._folder,
+            signal,
+            null_marker=self._null_marker,
+        )
+        self.close = weakref.finalize(self, self.delivery.close)
+
+    @functools.cached_property
+    def _cordial(self) -> Cordial:
+        return Cordial(self._settings.api_url, self._settings.api_key)
+
+    @functools.cached_property
+    def _storage(self) -> Storage:
+        return Storage(self._settings)
+
+    def check(self, checklist: Checklist, streams: Streams | None = None, *, fetch: bool = False) -> None:
+        """Try everything that a run needs, and change nothing.
+
+        Args:
+            checklist: Takes a line for each thing.
+            streams: The schemas of streams that will come, by name, where they are known.
+            fetch: Let Cordial fetch a file that holds a header alone, too.
+        """
+        with self._signal.interruptible():
+            check(self._settings, self._cordial, lambda: self._storage, checklist, streams)
+            if not fetch:
+                checklist.untried(
+                    "fetch",
+                    "starting an import, and Cordial's way to the storage: --check --fetch tries both",
+                )
+            elif checklist.failures:
+                checklist.untried("fetch", "needs all else to work first")
+            else:
+                check_fetch(self._settings, self._cordial, self._storage, self._folder, checklist)
+
+    def prepare(self) -> Run:
+        """Check everything, settle what earlier runs left, and begin to import.
+
+        Raises:
+            UserError: If something that the run needs does not work.
+        """
+        with self._signal.interruptible():
+            settings = self._settings
+            checklist = Checklist(lambda *line: logger.debug("%s %s: %s", *line))
+            columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
+            checklist.raise_failures()
+            logger.info(
+                "Checked: the API key works, %d fields have their attributes%s.",
+                len(columns),
+                "" if settings.plan_only else ", the storage was written, read back and deleted",
+            )
+            rows = RowWriter(columns, settings, self._null_marker)
+            lists = None
+            if settings.list_action != "none":
+                lists = Lists(
+                    self._cordial,
+                    settings.list_name,
+                    attributes,
+                    may_create=not settings.plan_only,
+                    interruptible=self._signal.interruptible,
+                )
+            self.delivery.start(self._importer(), rows.header)
+        self._run = Run(self.delivery, rows, lists)
+        return self._run
+
+    def finish(self) -> None:
+        """Deliver what is left once all input is read: all enters, then all exits.
+
+        Raises:
+            UserError: If not all of it could be delivered.
+        """
+        self._is_all_read = True
+        if self._run is None:
+            return
+        self.delivery.finish_enters()
+        self.delivery.finish_rejects()
+        lists = self._run.lists
+        if lists is not None:
+            self.delivery.finish_exits(lists.size)
+            if self._plan is None:
+                lists.measure()
+
+    @contextlib.contextmanager
+    def ending_well(self) -> t.Iterator[None]:
+        """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind, and say so."""
+        outcome = "failed"
+        failure: str | None = None
+        try:
+            with Progress(self._progress, logger), self._delivering():
+                yield
+            outcome = "done"
+        except Terminated as signal:
+            outcome = "stopped"
+            logger.warning(
+                "Stopping (signal %d): what is not imported yet goes again with the next run.", signal.number
+            )
+            self.delivery.stop(SIGNAL_WAIT_SECONDS)
+            raise
+        except Exception as error:
+            failure = told(error)
+            raise
+        finally:
+            self.close()
+            self._summarize(outcome, failure)
+
+    @contextlib.contextmanager
+    def _delivering(self) -> t.Iterator[None]:
+        """When the run fails, what was good before still goes, or at least comes to its end."""
+        try:
+            try:
+                yield
+            except InputError:
+                if self._run is not None:
+                    self.delivery.finish_enters()
+                raise
+        except UserError:
+            self.delivery.drain()
+            raise
+
+    def _importer(self) -> FileImporter:
+        if self._plan is not None:
+            self._plan.pace = self._cordial.pace()
+            return self._plan
+        pipeline = self._storage.folder_tag
+        importer = Importer(
+            cordial=self._cordial,
+            storage=self._storage,
+            settings=self._settings,
+            null_marker=self._null_marker,
+            run_name=f"{pipeline}-{self._name}",
+            run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
+            stopping=self.delivery.stopping,
+        )
+        clear_earlier_runs(importer, pipeline)
+        return LoggedImporter(importer, self._journal)
+
+    def _progress(self) -> str | None:
+        """How far the run is, asked from another thread; None as long as no record came."""
+        if not self.delivery.records:
+            return None
+        read = f"{'All' if self._is_all_read else 'So far'} {self.delivery.records:,} records read"
+        return f"{read}; {self.delivery.progress()}."
+
+    def _summarize(self, outcome: str, failure: str | None) -> None:
+        """Say in log, metrics and journal what the run did, or would do."""
+        totals = self.delivery.totals
+        records, rejects = self.delivery.records, self.delivery.rejects
+        sizes = self._run.lists.sizes if self._run is not None and self._run.lists is not None else {}
+        lists = totals.journal_lists(sizes)
+        self._cordial.metrics.log()
+        if self._plan is not None:
+            removals = self.delivery.removals
+            for line in self._plan.lines(totals, sizes, removals, records=records, rejects=rejects.count):
+                logger.info("Plan: %s", line)
+        else:
+            log_records(totals, rejects.count)
+            for line in list_lines(totals, sizes):
+                logger.info("%s", line)
+            seconds = time.monotonic() - self._started_at
+            whole = run_line(
+                totals, records=records, rejects=rejects.count, place=rejects.place, seconds=seconds
+            )
+            logger.info("Run %s: %s", outcome, whole)
+        self._journal.add(
+            "run",
+            started=self._started,
+            ended=timestamp(),
+            outcome=outcome if self._plan is None else f"plan {outcome}",
+            records=records,
+            failure=failure,
+            lists=lists,
+            imports=totals.imports,
+            rejects=dict(totals.reject_reasons),
+            rejected_by_cordial=totals.rejected,
+        )

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 import functools
 import gc
 import logging
-import os
-import secrets
-import sys
-import time
 import typing as t
-import weakref
 
 import click
 from singer_sdk import Target
@@ -25,44 +18,27 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
+from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
-from lytics_to_cordial.errors import UserError, told
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.plugin import ConfiguredPlugin
-from lytics_to_cordial.progress import Progress
-from lytics_to_cordial.signals import StopSignal, Terminated
-from lytics_to_cordial.workspace import open_workspace
-from target_cordial.check import check, check_fetch, selected_streams
-from target_cordial.cordial.api import Cordial
-from target_cordial.delivery.delivery import Delivery
-from target_cordial.delivery.earlier_runs import clear_earlier_runs
-from target_cordial.delivery.exits import HeldExits
-from target_cordial.delivery.imports import Importer
-from target_cordial.delivery.outbox import Outbox
-from target_cordial.delivery.plan import Plan
-from target_cordial.delivery.progress import where_it_is
-from target_cordial.delivery.rejects import Rejects
-from target_cordial.history.journal import Journal, timestamp
+from lytics_to_cordial.process import run_command
+from lytics_to_cordial.signals import StopSignal
+from target_cordial.check import selected_streams
 from target_cordial.history.page import write_page
 from target_cordial.intake.chunks import ChunkReader
-from target_cordial.intake.lists import Lists
 from target_cordial.intake.mapping import DELETED_FIELD
 from target_cordial.intake.reader import InputError, MessageReader
-from target_cordial.intake.rows import RowWriter
-from target_cordial.run import Run
-from target_cordial.run_name import RUN_TIME_FORMAT
+from target_cordial.run import Lifecycle, Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
-from target_cordial.storage.storage import Storage
 
 if t.TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk.mapper import StreamMap
 
-    from target_cordial.check import Streams
-
-SIGNAL_WAIT_SECONDS = 10
 GARBAGE_THRESHOLD = 100_000
 TEST_STREAM = "meltano_test_stream"
 """The made-up stream that `meltano config test` sends (Meltano: plugin test service)."""
@@ -94,113 +70,31 @@ class TargetCordial(ConfiguredPlugin, Target):
         super().__init__(**options)
         self.message_reader.interruptible = self._signal.interruptible
         self.settings = Settings.from_config(self._config)
+        self.lifecycle = Lifecycle(self.name, self.settings, self._signal)
+        self.delivery = self.lifecycle.delivery
+        self._run: Run | None = None
         self._routes: dict[str, list[tuple[StreamMap, CordialSink]]] = {}
         self._skipped: set[str] = set()
         self._keyless: set[str] = set()
         self._last_stream: str | None = None
-        self._run: Run | None = None
-        self._started = timestamp()
-        self._started_at = time.monotonic()
-        self._run_name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(2)
-        self.null_marker = f"null-{secrets.token_hex(8)}"
-        folder = open_workspace(self.name)
-        self.delivery = Delivery(
-            outbox=Outbox(null_marker=self.null_marker, held_exits=HeldExits(folder / "exits.sqlite")),
-            rejects=Rejects(self.settings, f"{self.name}-{self._run_name}"),
-            journal=Journal(self.settings.journal_url, self._run_name),
-            settings=self.settings,
-            folder=folder,
-            signal=self._signal,
-            plan=Plan(self.settings, self.null_marker) if self.settings.plan_only else None,
-        )
-        self.close = weakref.finalize(self, self.delivery.close)
 
     @classmethod
+    @override
     def append_builtin_config(cls, config_jsonschema: dict[str, t.Any]) -> None:
-        """Add the SDK's settings, without those that mean nothing here.
-
-        Args:
-            config_jsonschema: The settings' schema, changed in place.
-        """
         super().append_builtin_config(config_jsonschema)
+        # It means nothing here.
         config_jsonschema["properties"].pop("load_method", None)
-
-    @functools.cached_property
-    def _cordial(self) -> Cordial:
-        return Cordial(self.settings.api_url, self.settings.api_key)
-
-    @functools.cached_property
-    def _storage(self) -> Storage:
-        return Storage(self.settings)
 
     @property
     def run(self) -> Run:
-        """What the run needs; checked and prepared at the first record.
+        """What records need; checked and prepared at the first one.
 
         Raises:
             UserError: If something that the run needs does not work.
         """
         if self._run is None:
-            with self._signal.interruptible():
-                self._run = self._prepare()
+            self._run = self.lifecycle.prepare()
         return self._run
-
-    def check(self, checklist: Checklist, streams: Streams | None = None, *, fetch: bool = False) -> None:
-        """Try everything that a run needs, and change nothing.
-
-        Args:
-            checklist: Takes a line for each thing.
-            streams: The schemas of streams that will come, by name, where they are known.
-            fetch: Let Cordial fetch a file that holds a header alone, too.
-        """
-        with self._signal.interruptible():
-            check(self.settings, self._cordial, lambda: self._storage, checklist, streams)
-            if not fetch:
-                checklist.untried(
-                    "fetch",
-                    "starting an import, and Cordial's way to the storage: --check --fetch tries both",
-                )
-            elif checklist.failures:
-                checklist.untried("fetch", "needs all else to work first")
-            else:
-                check_fetch(self.settings, self._cordial, self._storage, self.delivery.folder, checklist)
-
-    def _prepare(self) -> Run:
-        settings = self.settings
-        checklist = Checklist(lambda *line: logger.debug("%s %s: %s", *line))
-        columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
-        checklist.raise_failures()
-        logger.info(
-            "Checked: the API key works, %d fields have their attributes%s.",
-            len(columns),
-            "" if settings.plan_only else ", the storage was written, read back and deleted",
-        )
-        rows = RowWriter(columns, settings, self.null_marker)
-        lists = (
-            None
-            if settings.list_action == "none"
-            else Lists(
-                self._cordial,
-                settings.list_name,
-                attributes,
-                may_create=not settings.plan_only,
-                interruptible=self._signal.interruptible,
-            )
-        )
-        if not settings.plan_only:
-            pipeline = self._storage.folder_tag
-            importer = Importer(
-                cordial=self._cordial,
-                storage=self._storage,
-                settings=settings,
-                null_marker=self.null_marker,
-                run_name=f"{pipeline}-{self._run_name}",
-                run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
-            )
-            clear_earlier_runs(importer, pipeline)
-            self.delivery.start(importer)
-        self.delivery.header = rows.header
-        return Run(self.delivery, rows, lists)
 
     def _process_schema_message(self, message_dict: dict[str, t.Any]) -> None:
         stream, schema = message_dict.get("stream"), message_dict.get("schema")
@@ -313,23 +207,9 @@ class TargetCordial(ConfiguredPlugin, Target):
         msg = f"The stream {message_dict.get('stream')!r} comes as BATCH files, which target-cordial does not read: unset batch_config in the tap."
         raise InputError(msg)
 
+    @override
     def process_endofpipe(self) -> None:
-        """Deliver what is left: all enters, then all exits.
-
-        Raises:
-            UserError: If not all of it could be delivered.
-        """
-        self.delivery.is_all_read = True
-        if self._run is not None:
-            self.delivery.finish_enters()
-            self.delivery.finish_rejects()
-            if self.delivery.plan is not None:
-                with self._signal.interruptible():
-                    self.delivery.plan.pace = self._cordial.pace()
-            if self._run.lists is not None:
-                self.delivery.finish_exits(self._run.lists.size)
-                if not self.settings.plan_only:
-                    self._run.lists.measure()
+        self.lifecycle.finish()
         for sink in self._sinks_active.values():
             sink.clean_up()
         if self._skipped and not any(self._routes.values()):
@@ -353,47 +233,8 @@ class TargetCordial(ConfiguredPlugin, Target):
             )
             raise MissingKeyError(msg)
 
-    @contextlib.contextmanager
-    def _ending_well(self) -> t.Iterator[None]:
-        """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind."""
-        outcome = "failed"
-        failure: str | None = None
-        try:
-            with Progress(lambda: where_it_is(self.delivery), logger), self._delivering():
-                yield
-            outcome = "done"
-        except Terminated as signal:
-            outcome = "stopped"
-            logger.warning(
-                "Stopping (signal %d): what is not imported yet goes again with the next run.", signal.number
-            )
-            self.delivery.stop(SIGNAL_WAIT_SECONDS)
-            raise
-        except Exception as error:
-            failure = told(error)
-            raise
-        finally:
-            self.close()
-            sizes = self._run.lists.sizes if self._run is not None and self._run.lists is not None else {}
-            self._cordial.metrics.log()
-            seconds = time.monotonic() - self._started_at
-            self.delivery.summarize(outcome, self._started, sizes, seconds, failure)
-
-    @contextlib.contextmanager
-    def _delivering(self) -> t.Iterator[None]:
-        """When the run fails, what was good before still goes, or at least comes to its end."""
-        try:
-            try:
-                yield
-            except InputError:
-                if self._run is not None:
-                    self.delivery.finish_enters()
-                raise
-        except UserError:
-            self.delivery.drain()
-            raise
-
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         self._signal.handle(signum)
 
     @classmethod
@@ -432,21 +273,18 @@ class TargetCordial(ConfiguredPlugin, Target):
         )
         if check:
             checklist = Checklist(print_line)
-            target.check(checklist, None if catalog is None else selected_streams(catalog), fetch=fetch)
-            target.close()
+            streams = None if catalog is None else selected_streams(catalog)
+            target.lifecycle.check(checklist, streams, fetch=fetch)
+            target.lifecycle.close()
             if checklist.failures:
                 raise SystemExit(1)
             return
-        with target._ending_well():
+        with target.lifecycle.ending_well():
             target.listen(file_input)
 
     @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
-        """The command line: the SDK's, `--check` with what belongs to it, and `--report`.
-
-        Returns:
-            The command.
-        """
         command = super().get_singer_command()
         command.params += [
             click.Option(
@@ -476,17 +314,4 @@ def main() -> None:
     # Rows are many and in no cycles: looking for some takes a fifth of the time.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    try:
-        TargetCordial.cli()
-    except Terminated as signal:
-        code = 128 + signal.number
-    except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        logger.critical("%s", told(error))
-        code = 1
-    else:
-        code = 0
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    # Import threads may wait on the network for minutes; nothing that they still do is lost or acknowledged.
-    sys.stderr.flush()
-    os._exit(code)
+    run_command(TargetCordial.cli, logger)

@@ -34,101 +34,65 @@ class HeldExits:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
-            "CREATE TABLE held (list INTEGER, contact TEXT, PRIMARY KEY (list, contact)) WITHOUT ROWID;"
+            "CREATE TABLE held (list INTEGER, contact TEXT, again INTEGER, PRIMARY KEY (list, contact)) WITHOUT ROWID;"
         )
 
-    def add(self, target_list: ContactList, key: str, position: int) -> None:
-        """Hold an exit.
-
-        Args:
-            target_list: The list to leave.
-            key: The contact.
-            position: The oldest position that the exit stands for.
-
-        Raises:
-            UserError: If the disk does not take it.
-        """
+    def add(self, target_list: ContactList, keys: t.Sequence[str], *, position: int, again: bool) -> None:
+        """Hold exits; one that comes again and once more plainly is a plain one."""
         with self._explained():
-            added = self._database.execute(
-                "INSERT OR IGNORE INTO held VALUES (?, ?)", (target_list.id, key)
-            ).rowcount
+            added = self._change("INSERT OR IGNORE INTO held VALUES (?, ?, ?)", target_list, keys, again)
+            if not again and added < len(keys):
+                self._change(
+                    "UPDATE held SET again = FALSE WHERE list = ? AND contact = ?", target_list, keys
+                )
         self._lists[target_list.id] = target_list
         self._counts[target_list.id] += added
         self.position = position if self.position is None else min(self.position, position)
 
-    def holds(self, target_list: ContactList | None) -> bool:
-        """Whether contacts are to leave a list.
-
-        Args:
-            target_list: The list.
-        """
-        return target_list is not None and self._counts[target_list.id] > 0
-
-    def discard(self, target_list: ContactList, key: str) -> int | None:
-        """Forget an exit, because the contact came back.
-
-        Args:
-            target_list: The list.
-            key: The contact.
+    def discard(self, target_list: ContactList, keys: t.Sequence[str]) -> int | None:
+        """Forget exits, because the contacts came back or are in an import file now.
 
         Returns:
-            The oldest position that the enter now stands for too; None if there was no exit.
+            The oldest position that what replaces them stands for; None if none of them was held.
         """
         if not self._counts[target_list.id]:
             return None
-        removed = self._database.execute(
-            "DELETE FROM held WHERE list = ? AND contact = ?", (target_list.id, key)
-        ).rowcount
+        removed = self._change("DELETE FROM held WHERE list = ? AND contact = ?", target_list, keys)
         if not removed:
             return None
         inherited = self.position
-        self._drop(target_list, 1)
+        self._counts[target_list.id] -= removed
+        if not self._counts.total():
+            self.position = None
         return inherited
 
     def counts(self) -> dict[ContactList, int]:
-        """How many contacts are to leave each list."""
-        return {self._lists[list_id]: count for list_id, count in self._counts.items() if count}
+        """How many exits of each list with held exits limits count: all that were not acknowledged before."""
+        rows = self._database.execute("SELECT list, sum(NOT again) FROM held GROUP BY list").fetchall()
+        return {self._lists[list_id]: counted for list_id, counted in rows}
 
     def take(self, target_list: ContactList, limit: int) -> list[str]:
-        """The contacts of the next exit file of a list; they stay held until `drop`.
-
-        Args:
-            target_list: The list.
-            limit: The most contacts to return.
-
-        Returns:
-            Contact keys; empty when all are taken.
-        """
+        """The contacts of the next exit file of a list; they stay held until `discard`."""
         rows = self._database.execute(
             "SELECT contact FROM held WHERE list = ? ORDER BY contact LIMIT ?", (target_list.id, limit)
         ).fetchall()
         return [contact for (contact,) in rows]
 
-    def drop(self, target_list: ContactList, keys: t.Sequence[str]) -> None:
-        """Let exits go that are in an import file now.
-
-        Args:
-            target_list: The list.
-            keys: The contacts, as `take` gave them.
-        """
-        self._database.executemany(
-            "DELETE FROM held WHERE list = ? AND contact = ?", [(target_list.id, key) for key in keys]
-        )
-        self._drop(target_list, len(keys))
-
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+    def _change(self, statement: str, target_list: ContactList, keys: t.Sequence[str], *more: bool) -> int:
+        """Run a statement for each contact, and count the rows that it changed."""
+        before = self._database.total_changes
+        self._database.executemany(statement, [(target_list.id, key, *more) for key in keys])
+        return self._database.total_changes - before
 
     @contextlib.contextmanager
     def _explained(self) -> t.Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
-            msg = f"Exits cannot be kept in {self._folder} ({error}): make room there, or set TMPDIR to a folder with room."
-            raise UserError(msg) from error
-
-    def _drop(self, target_list: ContactList, count: int) -> None:
-        self._counts[target_list.id] -= count
-        if not self._counts.total():
-            self.position = None
+            raise UserError(
+                f"Exits cannot be kept in {self._folder} ({error}): make room there, or set TMPDIR to a folder with room."
+            ) from error

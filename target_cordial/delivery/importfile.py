@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import typing as t
+
+from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +15,19 @@ if t.TYPE_CHECKING:
 Cells: t.TypeAlias = tuple[str, ...]
 """A row's cells as they are in the file, `quoted`: the identifier, then one for each attribute column."""
 LINES_AT_ONCE = 500
+
+
+def new_import_file(folder: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> Path:
+    """Write an import file into a private folder, under a name of its own."""
+    path = folder / f"{secrets.token_hex(8)}.csv"
+    try:
+        write_csv(path, header, rows)
+    except OSError as error:
+        raise UserError(
+            f"The import file cannot be written to {folder.parent} ({error.strerror}): make room there, or set TMPDIR to a folder "
+            "with room."
+        ) from error
+    return path
 
 
 def write_csv(path: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> None:
@@ -41,22 +57,7 @@ def quoted(cell: str) -> str:
 
     Cells are quoted when they are made, a column at a time where that can be. `csv.writer`, which looks at each character
     of each line several times, would take half of the target's time.
-
-    Args:
-        cell: Any text.
-
-    Returns:
-        The text, in quotes if it needs them.
     """
     if "," in cell or '"' in cell or "\n" in cell or "\r" in cell:
         return '"' + cell.replace('"', '""') + '"'
     return cell
-
-
-def unquoted(cell: str) -> str:
-    """The text of a cell.
-
-    Args:
-        cell: As it is in a file.
-    """
-    return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell

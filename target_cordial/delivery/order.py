@@ -46,11 +46,7 @@ class ImportOrder:
         self._given_up: dict[int, ImportFile] = {}
 
     def add(self, file: ImportFile) -> None:
-        """Take a file, in closing order.
-
-        Args:
-            file: The file; what it waits for is filled in.
-        """
+        """Take a file, in closing order, and fill in what it waits for."""
         contacts = set(file.contacts)
         file.waits_for = {
             earlier.number for earlier in self.files() if not contacts.isdisjoint(earlier.contacts)
@@ -66,21 +62,13 @@ class ImportOrder:
         return None
 
     def finish(self, file: ImportFile) -> None:
-        """Note that every import of a file is final.
-
-        Args:
-            file: A file under way.
-        """
+        """Let later files go, now that every import of a file under way is final."""
         del self._under_way[file.number]
         for later in self._waiting.values():
             later.waits_for.discard(file.number)
 
     def give_up(self, file: ImportFile) -> None:
-        """Note that a file is not in Cordial and will not be in this run: what shares a contact must not overtake it.
-
-        Args:
-            file: A file under way.
-        """
+        """Let no file overtake one that was under way and is not imported in this run."""
         self._given_up[file.number] = self._under_way.pop(file.number)
 
     def files(self) -> list[ImportFile]:

@@ -219,6 +219,6 @@ def test_such_a_stream_does_go_in_bulk(box, monkeypatch):
     target = TargetCordial(
         config=quick_config(box, plan_only=True, max_removal_percent=100, max_reject_percent=100)
     )
-    with target._ending_well():
+    with target.lifecycle.ending_well():
         target.listen(io.BytesIO(b"".join(map(line, messages()))))
     assert sum(filter(None, taken)) > 500

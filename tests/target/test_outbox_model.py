@@ -124,7 +124,7 @@ class Process:
     def __init__(self, world: World) -> None:
         self.world = world
         self.held = HeldExits(Path(":memory:"))
-        self.outbox = Outbox(null_marker=NULL, held_exits=self.held)
+        self.outbox = Outbox(null_marker=NULL, held_exits=self.held, batch_rows=BATCH_ROWS)
         self.rows: dict[int, list[Row]] = {}
         self.under_way: dict[int, tuple[ImportFile, list[Job]]] = {}
         self.memberships: dict[tuple[ContactList, str], int] = {}
@@ -144,14 +144,13 @@ class Process:
                 record.contact,
                 *[str(position) if column in record.columns else NULL for column in COLUMNS],
             ]
-            batch = self.outbox.enter(record.list, record.contact, cells, position=position, now=position)
-            full = self.outbox.full_batch(batch, BATCH_ROWS)
+            full = self.outbox.enter(record.list, [record.contact], [cells], position=position, now=position)
             if full is not None:
                 is_full = len(full.rows) == BATCH_ROWS
                 assert is_full or self.open_rows() == MAX_OPEN_BATCHES * BATCH_ROWS, "closed for no reason"
                 self._close(full)
         else:
-            self.outbox.exit(record.list, record.contact, position=position)
+            self.outbox.exit(record.list, [record.contact], position=position)
         assert self.open_rows() < MAX_OPEN_BATCHES * BATCH_ROWS, "open rows grow with the number of lists"
         if record.has_state or position == len(self.world.records):
             self.outbox.add_state({"position": position}, position=position)
@@ -257,7 +256,7 @@ class Process:
         while self.outbox.open_batches():
             self.close()
         self.drain()
-        exits = {target_list for target_list, count in self.held.counts().items() if count}
+        exits = set(self.held.counts())
         if exits:
             assert self.world.acknowledged < len(self.world.records), (
                 "exits were acknowledged while they were held"

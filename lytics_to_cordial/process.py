@@ -1,0 +1,37 @@
+"""A plugin as a process: how its command line ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import typing as t
+
+from lytics_to_cordial.errors import told
+from lytics_to_cordial.signals import Terminated
+from lytics_to_cordial.workspace import is_full, no_room
+
+if t.TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+
+def run_command(cli: Callable[[], object], logger: logging.Logger) -> t.NoReturn:
+    """Run a plugin's command line, and end the process.
+
+    A failure is one sentence, logged as critical, and exit code 1; a signal n is exit code 128 + n.
+    """
+    code = 0
+    try:
+        cli()
+    except Terminated as signal:
+        code = 128 + signal.number
+    except Exception as error:  # noqa: BLE001 - its message may hold personal data
+        logger.critical("%s", no_room() if is_full(error) else told(error))
+        code = 1
+    # Python has no standard output at all if it was closed from the start.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads may wait on the network for minutes; nothing that they still do is lost or acknowledged.
+    os._exit(code)

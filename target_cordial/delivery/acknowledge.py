@@ -1,0 +1,77 @@
+"""Acknowledgement: states on the standard output, each as soon as everything before it is in Cordial."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+
+import simplejson
+
+from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.workspace import is_full
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_cordial.delivery.outbox import Outbox, State
+    from target_cordial.delivery.rejects import Rejects
+
+
+class Acknowledger:
+    """Writes the newest state that may be acknowledged.
+
+    Args:
+        outbox: Knows which one that is.
+        rejects: Reported before a state that stands for them.
+        has_too_many_rejects: Whether states have to wait for better records.
+        is_plan: Whether none is ever written.
+    """
+
+    def __init__(
+        self, outbox: Outbox, rejects: Rejects, has_too_many_rejects: Callable[[], bool], *, is_plan: bool
+    ) -> None:
+        self._outbox = outbox
+        self._rejects = rejects
+        self._has_too_many_rejects = has_too_many_rejects
+        self._is_closed = is_plan
+
+    def acknowledge(self) -> None:
+        """Write the newest state that may be acknowledged, if there is a new one.
+
+        Raises:
+            UserError: If it cannot be written, or the rejects before it cannot be reported; no state is written from then on.
+        """
+        # With too many rejects states wait: the rest of the input may be better, and if it is not, none of them is written.
+        if self._is_closed or self._has_too_many_rejects():
+            return
+        state = self._outbox.acknowledged()
+        if state is None:
+            return
+        try:
+            self._rejects.flush()
+            _write(state)
+        except UserError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Write no state any more."""
+        self._is_closed = True
+
+
+def _write(state: State) -> None:
+    # Bytes of ASCII: text would depend on the locale's encoding, which need not hold the letters of a state.
+    line = simplejson.dumps(state, use_decimal=True, allow_nan=True).encode("ascii") + b"\n"
+    try:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except (BrokenPipeError, ValueError, AttributeError) as error:
+        # Python has no standard output at all if it was closed from the start.
+        raise UserError(
+            "The standard output was closed, so states cannot be acknowledged: run again."
+        ) from error
+    except OSError as error:
+        cure = "make room where it goes, then run again" if is_full(error) else "run again"
+        raise UserError(
+            f"The standard output cannot be written ({error.strerror}), so states cannot be acknowledged: {cure}."
+        ) from error

@@ -1,0 +1,94 @@
+"""What became of records and of import files: counted, reported, and held against the limit of rejects."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+from lytics_to_cordial.errors import UserError
+from target_cordial.delivery.imports import JOBS_PAGE, KEPT_PREFIX
+from target_cordial.delivery.limits import hopeless_rejects, too_many_rejects
+from target_cordial.history.journal import NO_LIST
+from target_cordial.history.totals import Totals
+
+if t.TYPE_CHECKING:
+    from target_cordial.delivery.imports import ImportResult
+    from target_cordial.delivery.order import ImportFile
+    from target_cordial.delivery.rejects import Rejects
+
+logger = logging.getLogger("target-cordial")
+
+
+class Outcomes:
+    """Counts what a run did, and says when too many records were rejected.
+
+    Attributes:
+        totals: What the run did so far.
+        records: How many records were read; the newest one's position.
+
+    Args:
+        rejects: The reject report.
+        max_reject_percent: The setting.
+    """
+
+    def __init__(self, rejects: Rejects, max_reject_percent: float) -> None:
+        self.totals = Totals()
+        self.records = 0
+        self._rejects = rejects
+        self._max_percent = max_reject_percent
+
+    def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None) -> None:
+        """Count and report a record that cannot be sent."""
+        self._rejects.add(stream, record, reason, field)
+        self.totals.reject_reasons[reason if field is None else f"{field}: {reason}"] += 1
+
+    def imported(self, file: ImportFile, result: ImportResult) -> None:
+        """Count and report what Cordial made of a file.
+
+        Raises:
+            UserError: If the file must not be acknowledged.
+        """
+        totals = self.totals
+        name = NO_LIST if file.target_list is None else file.target_list.name
+        totals.imports += 1
+        totals.rows += file.rows
+        totals.imports_of[name] += 1
+        totals.by_list[name]["exits" if file.is_exits else "enters"] += file.rows
+        if not result.rejected:
+            return
+        totals.rejected += result.rejected
+        totals.rejected_of[name] += result.rejected
+        self._rejects.add_import(result, file.rows)
+        sentence = (
+            f"Cordial rejected {result.rejected} of {file.rows} rows of import {result.name} (job {result.job_id}): "
+            f"download them within 7 days in {JOBS_PAGE}; the file is kept in the storage as {KEPT_PREFIX}{result.name}.csv"
+        )
+        if file.is_exits:
+            raise UserError(f"{sentence}. These exits are not acknowledged and go again with the next run.")
+        logger.warning("%s.", sentence)
+        self.raise_hopeless_rejects()
+
+    def has_too_many_rejects(self) -> bool:
+        """Whether more records were rejected so far than `max_reject_percent` allows."""
+        return too_many_rejects(self._rejected, self.records, self._max_percent)
+
+    def raise_hopeless_rejects(self) -> None:
+        """Raise `UserError` if rejects are so many that the end of the input need not be waited for."""
+        if hopeless_rejects(self._rejected, self.records, self._max_percent):
+            self._raise_rejects()
+
+    def raise_too_many_rejects(self) -> None:
+        """Raise `UserError` if too many records were rejected."""
+        if self.has_too_many_rejects():
+            self._raise_rejects()
+
+    @property
+    def _rejected(self) -> int:
+        return self._rejects.count + self.totals.rejected
+
+    def _raise_rejects(self) -> t.NoReturn:
+        raise UserError(
+            f"{self._rejected} of {self.records} records were rejected, more than max_reject_percent ({self._max_percent:g} %) "
+            f"allows, so none of them is acknowledged and no exit was sent: read the reasons in {self._rejects.place}, then correct "
+            "the source or the mapping, or run once with TARGET_CORDIAL_MAX_REJECT_PERCENT=100."
+        )
