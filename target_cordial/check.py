@@ -14,7 +14,8 @@ from singer_sdk.singerlib import Catalog
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.delivery.importfile import write_csv
-from target_cordial.delivery.imports import Importer, ImportFailedError
+from target_cordial.delivery.imports import Importer
+from target_cordial.delivery.jobs import ImportFailedError
 from target_cordial.delivery.order import ImportFile
 from target_cordial.intake.cells import MAX_STRING_CHARACTERS
 from target_cordial.intake.columns import Column, columns_of

@@ -11,14 +11,7 @@ _RUN_TIME_CHARACTERS = 14
 
 
 def time_of_run(name: str) -> dt.datetime | None:
-    """When a run started, by its name.
-
-    Args:
-        name: The run's name, or that of a file of it.
-
-    Returns:
-        The time by the run's own clock; None if it is no run's name.
-    """
+    """When a run started by its own clock, read from its name or a file's of it; None if it is no run's name."""
     with contextlib.suppress(ValueError):
         return dt.datetime.strptime(f"{name[:_RUN_TIME_CHARACTERS]}+0000", f"{RUN_TIME_FORMAT}%z")
     return None

@@ -7,7 +7,7 @@ import logging
 import typing as t
 
 from lytics_to_cordial.files import PART_SUFFIX
-from target_cordial.delivery.imports import LOOKUPS, ImportFailedError
+from target_cordial.delivery.jobs import LOOKUPS, ImportFailedError
 from target_cordial.run_name import time_of_run
 
 if t.TYPE_CHECKING:
@@ -23,10 +23,9 @@ logger = logging.getLogger("target-cordial")
 def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
     """Delete the import files that an earlier run left, and wait for imports of it that are still under way.
 
-    A file goes when its import is done. So one that is left may be of an import that is not listed yet, or has
-    children that are not, and is looked for as long as it takes a job to be listed. Until then the file stays under
-    another name: should this run be killed too, the next one looks as long. Only a file whose upload was broken off
-    goes at once, as no import is registered before its file is whole.
+    A file goes when its import is done. So a file that is left may belong to an import that is not listed yet, or whose
+    children are not. The list of jobs is read for as long as it takes a job to be listed. Until then the file stays under
+    another name: should this run be killed too, the next one looks as long.
 
     Args:
         importer: This run's importer.
@@ -39,16 +38,18 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
     left = []
     for name in importer.storage.names():
         if name.startswith(prefix) and name.endswith(PART_SUFFIX):
+            # 1. A file whose upload was broken off goes at once: no import is registered before its file is whole.
             importer.storage.delete(name)
         elif name.startswith(prefix):
+            # 2. A call that is still on its way finds nothing to import.
             left.append(_put_aside(name, importer))
+    # 3. What was registered comes to its end before this run imports anything.
     _wait_for_imports(left, prefix, importer)
     for name in left:
         importer.storage.delete(name)
 
 
 def _put_aside(name: str, importer: Importer) -> str:
-    """Give a file another name, so that a call that is still on its way finds nothing to import."""
     aside = name.removesuffix(ASIDE_SUFFIX) + ASIDE_SUFFIX
     if aside != name:
         importer.storage.rename(name, aside)
@@ -57,16 +58,17 @@ def _put_aside(name: str, importer: Importer) -> str:
 
 def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
     started = {name.split(".")[0]: time_of_run(name.removeprefix(prefix)) for name in left}
-    untold = {name for name, time in started.items() if time is not None}
+    # Imports of which no job says yet that they are over.
+    open_imports = {name for name, time in started.items() if time is not None}
     since = min(
         (time - _CLOCK_SKEW for time in started.values() if time is not None), default=importer.run_started_at
     )
-    looks_left = LOOKUPS if untold else 1
-    is_settled = not untold
+    looks_left = LOOKUPS if open_imports else 1
+    is_settled = not open_imports
     while looks_left:
         looks_left -= 1
-        listed = importer.listed_jobs(since)
-        untold -= {str(job.import_name) for job in listed if _is_told(job)}
+        listed = importer.jobs.listed(since)
+        open_imports -= {str(job.import_name) for job in listed if _is_over(job)}
         unfinished = [
             (job, name)
             for job in listed
@@ -74,19 +76,19 @@ def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
         ]
         for job, name in unfinished:
             _wait_for(job.id, name, importer)
-        is_quiet = not unfinished and not untold
+        is_quiet = not unfinished and not open_imports
         if is_quiet and is_settled:
             return
         if is_quiet or unfinished:
-            # What ended just now, or while it was listed, may have left children.
-            looks_left = max(looks_left, LOOKUPS if untold else 1)
+            # What ended just now, or while jobs were listed, may have left children.
+            looks_left = max(looks_left, LOOKUPS if open_imports else 1)
         is_settled = is_quiet
         if looks_left and not is_settled:
-            importer.pause()
+            importer.jobs.pause()
 
 
-def _is_told(job: Job) -> bool:
-    """Whether an import is known to be over, also where its children are not listed yet."""
+def _is_over(job: Job) -> bool:
+    """Whether an import is over, also where its children are not listed yet."""
     is_counted = bool(job.total_records) and job.outcomes >= (job.total_records or 0)
     return job.parent_id is None and (job.status == "Failed" or is_counted)
 
@@ -94,13 +96,12 @@ def _is_told(job: Job) -> bool:
 def _wait_for(job_id: str, name: str, importer: Importer) -> None:
     logger.info("Waiting for import %s of an earlier run (job %s).", name, job_id)
     try:
-        importer.wait_for(job_id, name)
+        importer.jobs.wait_for(job_id, name)
     except ImportFailedError as error:
-        msg = (
+        raise ImportFailedError(
             f"Import {name} of an earlier run (job {job_id}) does not come to an end, and new imports could "
             "be overtaken by it: ask Cordial's support to end the job, or set storage_url to a new folder once it is harmless."
-        )
-        raise ImportFailedError(msg) from error
+        ) from error
 
 
 def _import_name(job: Job, cordial: Cordial) -> str:

@@ -6,7 +6,8 @@ import logging
 import typing as t
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.delivery.imports import JOBS_PAGE, KEPT_PREFIX
+from target_cordial.delivery.imports import KEPT_PREFIX
+from target_cordial.delivery.jobs import JOBS_PAGE
 from target_cordial.delivery.limits import hopeless_rejects, too_many_rejects
 from target_cordial.history.journal import NO_LIST
 from target_cordial.history.totals import Totals

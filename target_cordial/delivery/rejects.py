@@ -9,7 +9,7 @@ import typing as t
 
 import msgspec
 
-from target_cordial.delivery.imports import JOBS_PAGE
+from target_cordial.delivery.jobs import JOBS_PAGE
 from target_cordial.storage.storage import folder_beside
 
 if t.TYPE_CHECKING:

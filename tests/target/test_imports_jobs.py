@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from target_cordial.delivery.imports import LOOKUPS
+from target_cordial.delivery.jobs import LOOKUPS
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,

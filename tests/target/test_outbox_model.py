@@ -133,27 +133,45 @@ class Process:
         self.failed = False
 
     def read(self) -> None:
-        if self.read_position == len(self.world.records):
+        """Records in a row that go the same way are taken at once, as far as there is room, and no state is among them."""
+        some = self.world.records[self.read_position :]
+        if not some:
             return
-        record = self.world.records[self.read_position]
-        self.read_position += 1
-        position = self.read_position
-        self.memberships[record.list, record.contact] = position
-        if record.kind == "enter":
-            cells = [
-                record.contact,
-                *[str(position) if column in record.columns else NULL for column in COLUMNS],
+        first = some[0]
+        most = self.world.random.choice([1, 1, 2, 3])
+        if first.kind == "enter":
+            most = min(most, self.outbox.room(first.list))
+        taken: list[Record] = []
+        for record in some[:most]:
+            if (record.kind, record.list) != (first.kind, first.list):
+                break
+            taken.append(record)
+            if record.has_state:
+                break
+        position = self.read_position + 1
+        self.read_position += len(taken)
+        contacts = [record.contact for record in taken]
+        for number, contact in enumerate(contacts, position):
+            self.memberships[first.list, contact] = number
+        if first.kind == "enter":
+            rows = [
+                (
+                    record.contact,
+                    *[str(number) if column in record.columns else NULL for column in COLUMNS],
+                )
+                for number, record in enumerate(taken, position)
             ]
-            full = self.outbox.enter(record.list, [record.contact], [cells], position=position, now=position)
+            full = self.outbox.enter(first.list, contacts, rows, position=position, now=position)
             if full is not None:
                 is_full = len(full.rows) == BATCH_ROWS
-                assert is_full or self.open_rows() == MAX_OPEN_BATCHES * BATCH_ROWS, "closed for no reason"
+                assert is_full or self.open_rows() >= MAX_OPEN_BATCHES * BATCH_ROWS, "closed for no reason"
                 self._close(full)
         else:
-            self.outbox.exit(record.list, [record.contact], position=position)
+            again = self.world.random.random() < 0.5
+            self.outbox.exit(first.list, contacts, position=position, again=again)
         assert self.open_rows() < MAX_OPEN_BATCHES * BATCH_ROWS, "open rows grow with the number of lists"
-        if record.has_state or position == len(self.world.records):
-            self.outbox.add_state({"position": position}, position=position)
+        if taken[-1].has_state or self.read_position == len(self.world.records):
+            self.outbox.add_state({"position": self.read_position}, position=self.read_position)
             assert len(self.outbox._states) <= MAX_PENDING_STATES, "states that wait grow with the input"
             self.acknowledge()
 
