@@ -257,10 +257,10 @@ class TargetCordial(ConfiguredPlugin, Target):
             report: Write a page of the journal's runs to this file, then end.
             fetch: With `check`: let Cordial fetch a file that holds a header alone, too.
             catalog: With `check`: a tap's catalog, whose fields are held against the attributes.
-            about: Print what the plugin is and its settings, then end.
-            about_format: Format of that.
-            config: The configuration.
-            file_input: Input to read instead of standard input.
+            about: As in the SDK, like the rest.
+            about_format: As in the SDK.
+            config: As in the SDK.
+            file_input: As in the SDK.
         """
         super(BaseSingerReader, cls).invoke(about=about, about_format=about_format)
         if report is not None:

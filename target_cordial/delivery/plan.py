@@ -52,7 +52,7 @@ class Plan:
         self._contacts: list[array[int]] = [array("q") for _ in range(_SHARDS)]
 
     def deliver(self, file: ImportFile) -> ImportResult:
-        """Take note of one file, and delete it."""
+        """Count one file's contacts, keep samples of its rows, and delete it."""
         with self._lock:
             if not file.is_exits:
                 self._keep_samples(file)
