@@ -100,7 +100,7 @@ class Delivery:
             target_list: The list to join; None for the contacts alone.
             keys: The contacts.
             rows: Their rows.
-            position: That of the first record; the others follow.
+            position: The oldest one that they stand for.
             updates: How many of them are updates, for the summary alone.
         """
         name = NO_LIST if target_list is None else target_list.name
@@ -114,7 +114,7 @@ class Delivery:
                     target_list,
                     keys[start:end],
                     rows[start:end],
-                    position=position + start,
+                    position=position,
                     now=time.monotonic(),
                 )
             if full is not None:
@@ -129,7 +129,7 @@ class Delivery:
         Args:
             target_list: The list to leave.
             keys: The contacts.
-            position: That of the first record; the others follow.
+            position: The oldest one that they stand for.
             again: Whether they were acknowledged before and are sent once more, so that no limit counts them.
         """
         with self._workers.lock:

@@ -87,7 +87,7 @@ class Outbox:
             target_list: The list to join; None for the contacts alone.
             keys: The contacts, at least one.
             rows: Their rows.
-            position: That of the first record; the others follow.
+            position: The oldest one that they stand for.
             now: The time, in seconds of any steady clock.
 
         Returns:
@@ -124,7 +124,7 @@ class Outbox:
         Args:
             target_list: The list to leave.
             keys: The contacts.
-            position: That of the first record; the others follow.
+            position: The oldest one that they stand for.
             again: Whether they were acknowledged before, so that no limit counts them.
         """
         batch = self._batches.get(target_list)
