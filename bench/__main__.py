@@ -9,7 +9,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from bench import difference, pipeline, tap, target
+from bench import difference, pipeline, shapes, tap, target
 from bench.peers import Peers
 from bench.setting import Setting
 from bench.table import markdown
@@ -22,6 +22,8 @@ if t.TYPE_CHECKING:
 BENCHMARKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
     "target": target.speed,
     "target-memory": target.memory,
+    "target-shapes": shapes.speed,
+    "target-start": shapes.start,
     "tap": tap.speed,
     "tap-workers": tap.workers,
     "pipeline": pipeline.speed,

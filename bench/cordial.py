@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bench.messages import ATTRIBUTES
+from bench.messages import ATTRIBUTES, MORE_COLUMNS
 
 LONGEST_TEXT = 1000
 LIST = {"id": 1, "name": "Bench", "size": 0}
@@ -43,7 +43,7 @@ def app(folder: Path) -> web.Application:
         return web.json_response(
             [
                 {"key": key, "type": type_, "validators": {"max": LONGEST_TEXT} if type_ == "string" else {}}
-                for key, type_ in ATTRIBUTES.items()
+                for key, type_ in {**ATTRIBUTES, **dict.fromkeys(MORE_COLUMNS, "string")}.items()
             ]
         )
 

@@ -7,6 +7,7 @@ import random
 import typing as t
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 FIELDS = {
@@ -33,6 +34,8 @@ ATTRIBUTES = {
     "interests": "string",
 }
 """The attributes that the fields of the same name go to, and their types."""
+MORE_COLUMNS = [f"more_{number:02}" for number in range(60)]
+"""Text attributes for records that have many more fields."""
 STATE_EVERY = 10_000
 _NULLS = 0.1
 _FIRST = ["Zoë", "José", "Anna", "Søren", 'Robert "Bob"', "Mary", "Łukasz", "D'Arcy", "Chloé", "Tom"]
@@ -45,19 +48,19 @@ def write_messages(path: Path, members: int) -> Path:
     """Write the input, unless it is there.
 
     A record is from 200 bytes to 1 kB long, 11 fields of which 3 are times; each tenth field or so is null.
-
-    Args:
-        path: The file.
-        members: How many records.
-
-    Returns:
-        The file.
     """
+    return write_lines(path, messages(members))
+
+
+def write_lines(path: Path, found: Iterable[dict[str, t.Any]]) -> Path:
+    """Write messages into a file, unless it is there."""
     if path.exists():
         return path
     unfinished = path.with_suffix(".part")
     with unfinished.open("w", encoding="utf-8") as file:
-        file.writelines(_messages(members))
+        file.writelines(
+            json.dumps(message, ensure_ascii=False, separators=(",", ":")) + "\n" for message in found
+        )
     return unfinished.rename(path)
 
 
@@ -80,11 +83,12 @@ def repeated(path: Path, copy: Path, times: int) -> Path:
     return copy
 
 
-def _messages(members: int) -> t.Iterator[str]:
+def messages(members: int) -> t.Iterator[dict[str, t.Any]]:
+    """The messages of an audience with so many members."""
     chance = random.Random(7)
-    schema = {"type": "object", "properties": FIELDS}
+    schema = {"type": "object", "properties": dict(FIELDS)}
     keys = ["audience_id", "email"]
-    yield _line({"type": "SCHEMA", "stream": "audience_members", "schema": schema, "key_properties": keys})
+    yield {"type": "SCHEMA", "stream": "audience_members", "schema": schema, "key_properties": keys}
     for number in range(members):
         record = {
             "audience_id": "5f8d04b3a1b2c3d4e5f60718293a4b5c",
@@ -99,13 +103,9 @@ def _messages(members: int) -> t.Iterator[str]:
             "last_visit": _or_none(chance, _time(chance)),
             "interests": " ".join(chance.choices(_WORDS, k=chance.choice([0, 1, 3, 10, 80])))[:600],
         }
-        yield _line({"type": "RECORD", "stream": "audience_members", "record": record})
+        yield {"type": "RECORD", "stream": "audience_members", "record": record}
         if number % STATE_EVERY == STATE_EVERY - 1 or number == members - 1:
-            yield _line({"type": "STATE", "value": {"bookmarks": {"audience_members": {"at": number}}}})
-
-
-def _line(message: dict[str, t.Any]) -> str:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")) + "\n"
+            yield {"type": "STATE", "value": {"bookmarks": {"audience_members": {"at": number}}}}
 
 
 def _time(chance: random.Random) -> str:

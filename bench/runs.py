@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
+    import resource
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -40,12 +41,14 @@ class Figures:
         name: Whose.
         seconds: The median of the runs.
         all_seconds: Of each run.
+        processor_seconds: The median of what the runs took of processors, user and system.
         megabytes: The most memory that any of its processes had in any run.
     """
 
     name: str
     seconds: float
     all_seconds: tuple[float, ...]
+    processor_seconds: float
     megabytes: float
 
 
@@ -63,24 +66,29 @@ def measure(
         Their figures by name.
     """
     seconds: dict[str, list[float]] = {one.name: [] for one in contestants}
+    processor: dict[str, list[float]] = {one.name: [] for one in contestants}
     memory: dict[str, float] = dict.fromkeys(seconds, 0.0)
     for number in range(rounds):
         for one in contestants:
             one.prepare()
-            took, megabytes = _run(one, environment)
+            took, usage = _run(one, environment)
+            megabytes = usage.ru_maxrss / 1024
             seconds[one.name].append(took)
+            processor[one.name].append(usage.ru_utime + usage.ru_stime)
             memory[one.name] = max(memory[one.name], megabytes)
             print(
                 f"  round {number + 1} of {rounds}: {one.name}: {took:.1f} s, {megabytes:.0f} MB",
                 file=sys.stderr,
             )
     return {
-        name: Figures(name, statistics.median(found), tuple(found), memory[name])
+        name: Figures(
+            name, statistics.median(found), tuple(found), statistics.median(processor[name]), memory[name]
+        )
         for name, found in seconds.items()
     }
 
 
-def _run(one: Contestant, environment: Mapping[str, str] | None) -> tuple[float, float]:
+def _run(one: Contestant, environment: Mapping[str, str] | None) -> tuple[float, resource.struct_rusage]:
     log = subprocess.DEVNULL if os.environ.get("BENCH_LOG") is None else None
     stdin = subprocess.DEVNULL if one.stdin is None else one.stdin.open("rb")
     begun = time.monotonic()
@@ -98,7 +106,7 @@ def _run(one: Contestant, environment: Mapping[str, str] | None) -> tuple[float,
         sys.exit(
             f"{one.name} failed (exit {process.returncode}); set BENCH_LOG=1 to see why: {' '.join(one.command)}"
         )
-    return took, usage.ru_maxrss / 1024
+    return took, usage
 
 
 def ratio(slower: Figures, faster: Figures) -> float:

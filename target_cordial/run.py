@@ -10,7 +10,6 @@ import secrets
 import time
 import typing as t
 import weakref
-from dataclasses import dataclass
 
 from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError, told
@@ -29,7 +28,7 @@ from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.metrics import log_records
 from target_cordial.history.summary import list_lines, run_line
 from target_cordial.intake.lists import Lists
-from target_cordial.intake.reader import InputError
+from target_cordial.intake.messages import InputError
 from target_cordial.intake.rows import RowWriter
 from target_cordial.run_name import RUN_TIME_FORMAT
 from target_cordial.storage.storage import Storage
@@ -43,21 +42,6 @@ if t.TYPE_CHECKING:
 SIGNAL_WAIT_SECONDS = 10
 
 logger = logging.getLogger("target-cordial")
-
-
-@dataclass
-class Run:
-    """What the intake needs from the first record on.
-
-    Attributes:
-        delivery: Takes rows and exits.
-        rows: Writes the cells of enters.
-        lists: Finds lists; None if contacts go on none.
-    """
-
-    delivery: Delivery
-    rows: RowWriter
-    lists: Lists | None
 
 
 class Lifecycle:
@@ -83,7 +67,8 @@ class Lifecycle:
         self._journal = Journal(settings.journal_url, self._name)
         self._plan = Plan(settings, self._null_marker) if settings.plan_only else None
         self._is_all_read = False
-        self._run: Run | None = None
+        self._is_prepared = False
+        self._lists: Lists | None = None
         self._folder = open_workspace(plugin)
         self.delivery = Delivery(
             settings,
@@ -122,8 +107,11 @@ class Lifecycle:
             else:
                 check_fetch(self._settings, self._cordial, self._storage, self._folder, checklist)
 
-    def prepare(self) -> Run:
+    def prepare(self) -> tuple[RowWriter, Lists | None]:
         """Check everything, settle what earlier runs left, and begin to import.
+
+        Returns:
+            What writes rows, and what finds lists; None if contacts go on none.
 
         Raises:
             UserError: If something that the run needs does not work.
@@ -139,9 +127,8 @@ class Lifecycle:
                 "" if settings.plan_only else ", the storage was written, read back and deleted",
             )
             rows = RowWriter(columns, settings, self._null_marker)
-            lists = None
             if settings.list_action != "none":
-                lists = Lists(
+                self._lists = Lists(
                     self._cordial,
                     settings.list_name,
                     attributes,
@@ -149,8 +136,8 @@ class Lifecycle:
                     interruptible=self._signal.interruptible,
                 )
             self.delivery.start(self._importer(), rows.header)
-        self._run = Run(self.delivery, rows, lists)
-        return self._run
+        self._is_prepared = True
+        return rows, self._lists
 
     def finish(self) -> None:
         """Deliver what is left once all input is read: all enters, then all exits.
@@ -159,15 +146,14 @@ class Lifecycle:
             UserError: If not all of it could be delivered.
         """
         self._is_all_read = True
-        if self._run is None:
+        if not self._is_prepared:
             return
         self.delivery.finish_enters()
         self.delivery.finish_rejects()
-        lists = self._run.lists
-        if lists is not None:
-            self.delivery.finish_exits(lists.size)
+        if self._lists is not None:
+            self.delivery.finish_exits(self._lists.size)
             if self._plan is None:
-                lists.measure()
+                self._lists.measure()
 
     @contextlib.contextmanager
     def ending_well(self) -> t.Iterator[None]:
@@ -199,7 +185,7 @@ class Lifecycle:
             try:
                 yield
             except InputError:
-                if self._run is not None:
+                if self._is_prepared:
                     self.delivery.finish_enters()
                 raise
         except UserError:
@@ -234,7 +220,7 @@ class Lifecycle:
         """Say in log, metrics and journal what the run did, or would do."""
         totals = self.delivery.totals
         records, rejects = self.delivery.records, self.delivery.rejects
-        sizes = self._run.lists.sizes if self._run is not None and self._run.lists is not None else {}
+        sizes = {} if self._lists is None else self._lists.sizes
         lists = totals.journal_lists(sizes)
         self._cordial.metrics.log()
         if self._plan is not None:

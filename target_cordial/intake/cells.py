@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import decimal
 import functools
+import math
 import re
 import typing as t
 
@@ -54,7 +55,7 @@ _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 class RejectedError(ValueError):
     """A record cannot be sent.
 
-    Args:
+    Attributes:
         reason: Why, without the value.
         field: The field to blame, if it is one.
     """
@@ -66,32 +67,27 @@ class RejectedError(ValueError):
 
 
 def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], str]:
-    """How values become cells of one column.
+    """A function that makes a value, as JSON has it and never null, into its cell.
 
-    Args:
-        attribute: The attribute.
-        part: The part of a geo attribute, such as `city`.
-
-    Returns:
-        Takes a value as JSON has it, never null, and returns its cell; raises `RejectedError` if it does not fit.
+    It raises `RejectedError` if the value does not fit. `part` is that of a geo attribute, such as `city`.
 
     Raises:
         UserError: If attribute and part do not go together.
     """
     if attribute.type == "geo":
         if part not in GEO_PARTS:
-            msg = (
+            raise UserError(
                 f"The attribute {attribute.key!r} is a geo attribute: map a field to one of its parts in field_mapping, such as "
                 f"{attribute.key}.city (parts: {', '.join(sorted(GEO_PARTS))})."
             )
-            raise UserError(msg)
         furthest = COORDINATES.get(str(part))
         if furthest is not None:
             return functools.partial(_number, -furthest, furthest)
         return functools.partial(_string, None, MAX_STRING_CHARACTERS)
     if part is not None:
-        msg = f"The attribute {attribute.key!r} is a {attribute.type}, which has no part {part!r}: correct field_mapping."
-        raise UserError(msg)
+        raise UserError(
+            f"The attribute {attribute.key!r} is a {attribute.type}, which has no part {part!r}: correct field_mapping."
+        )
     if attribute.type == "number":
         return functools.partial(_number, attribute.min, attribute.max)
     if attribute.type == "date":
@@ -103,25 +99,16 @@ def cell_writer(attribute: Attribute, part: str | None) -> t.Callable[[object], 
 
 
 def longest_text(attribute: Attribute) -> int:
-    """How long a text may be.
-
-    Args:
-        attribute: Of type string or array.
-
-    Returns:
-        The most characters of it, or of an item.
-    """
+    """The most characters of a string, or of an array's item."""
     return MAX_STRING_CHARACTERS if attribute.max is None else int(attribute.max)
 
 
 def _string(shortest: decimal.Decimal | None, longest: int, value: object) -> str:
     text = value if type(value) is str else _text(value)
     if len(text) > longest:
-        reason = f"longer than {longest} characters"
-        raise RejectedError(reason)
+        raise RejectedError(f"longer than {longest} characters")
     if shortest is not None and len(text) < shortest:
-        reason = f"shorter than {shortest} characters"
-        raise RejectedError(reason)
+        raise RejectedError(f"shorter than {shortest} characters")
     # Most text is printable, which is quick to see; what is not may still be a line break.
     return text if text.isprintable() else _writable(text)
 
@@ -133,11 +120,7 @@ def _writable(text: str) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text can be in a file: half of a character cannot.
-
-    Args:
-        text: Any.
-    """
+    """Whether a text can be in a file: half of a character cannot."""
     if text.isascii():
         return True
     try:
@@ -168,8 +151,7 @@ def _json(value: object) -> str:
 def _finite(value: float | decimal.Decimal) -> str:
     number = decimal.Decimal(repr(value)) if isinstance(value, float) else value
     if not number.is_finite():
-        reason = "not a finite number"
-        raise RejectedError(reason)
+        raise RejectedError("not a finite number")
     # Plain digits, which every reader of numbers takes; those of a number such as 1E+999999 would fill the file.
     return format(number, "f") if abs(number.adjusted()) <= _PLAIN_EXPONENT else str(number)
 
@@ -182,42 +164,37 @@ def _number(least: decimal.Decimal | None, most: decimal.Decimal | None, value: 
     elif isinstance(value, str):
         text = value.strip()
         if not _NUMBER.fullmatch(text):
-            reason = "not a number"
-            raise RejectedError(reason)
+            raise RejectedError("not a number")
     elif isinstance(value, (float, decimal.Decimal)):
         text = _finite(value)
     else:
-        reason = "not a number"
-        raise RejectedError(reason)
+        raise RejectedError("not a number")
+    if math.isinf(float(text)):
+        raise RejectedError("larger than any number can be (about 1.8e308)")
     if least is not None and decimal.Decimal(text) < least:
-        reason = f"less than {least}"
-        raise RejectedError(reason)
+        raise RejectedError(f"less than {least}")
     if most is not None and decimal.Decimal(text) > most:
-        reason = f"more than {most}"
-        raise RejectedError(reason)
+        raise RejectedError(f"more than {most}")
     return text
 
 
 def _date(value: object) -> str:
     """ISO 8601 with the source's own digits, to the nanosecond (Cordial support: dates are ISO 8601)."""
     text = value if isinstance(value, str) else value.isoformat() if isinstance(value, dt.date) else ""
-    found = _DATE.fullmatch(text.strip().upper())
-    zone = None if found is None else _zone(found["zone"] or "")
-    if found is None or zone is None or not _is_in_calendar(found):
-        reason = "not a date in ISO 8601"
-        raise RejectedError(reason)
-    return (
-        found["date"]
-        if found["time"] is None
-        else f"{found['date']}T{found['time']}{found['fraction'] or ''}{zone}"
-    )
+    match = _DATE.fullmatch(text.strip().upper())
+    zone = None if match is None else _zone(match["zone"] or "")
+    if match is None or zone is None or not _is_in_calendar(match):
+        raise RejectedError("not a date in ISO 8601")
+    if match["time"] is None:
+        return match["date"]
+    return f"{match['date']}T{match['time']}{match['fraction'] or ''}{zone}"
 
 
-def _is_in_calendar(found: re.Match[str]) -> bool:
+def _is_in_calendar(match: re.Match[str]) -> bool:
     try:
-        dt.date.fromisoformat(found["date"])
-        if found["time"] is not None:
-            dt.time.fromisoformat(found["time"])
+        dt.date.fromisoformat(match["date"])
+        if match["time"] is not None:
+            dt.time.fromisoformat(match["time"])
     except ValueError:
         return False
     return True
@@ -234,14 +211,12 @@ def _zone(text: str) -> str | None:
 
 
 def _array(most: int, longest: int, value: object) -> str:
-    """JSON array text: how Cordial wants an array in a cell is not documented."""
+    """The text of a JSON array: how Cordial wants an array in a cell is not documented."""
     items = _items(value)
     if len(items) > most:
-        reason = f"more than {most} items"
-        raise RejectedError(reason)
+        raise RejectedError(f"more than {most} items")
     if any(item is None or isinstance(item, (list, dict)) for item in items):
-        reason = "an item is null, a list or an object"
-        raise RejectedError(reason)
+        raise RejectedError("an item is null, a list or an object")
     return _encode([_string(None, longest, item) for item in items]).decode()
 
 

@@ -1,122 +1,217 @@
-"""Whole chunks of lines decoded into just the fields that are needed: decoding all of each record takes most of the time."""
+"""Chunks of records and states: what becomes of each is found stream by stream, and sent in the order of the input."""
 
 from __future__ import annotations
 
-import decimal
+import itertools
+import logging
+import operator
 import typing as t
+from collections import defaultdict
+from dataclasses import dataclass
 
-import msgspec
+from singer_sdk.exceptions import MissingKeyPropertiesError
 
-from target_cordial.intake.mapping import DELETED_FIELD
+from lytics_to_cordial.errors import UserError
+from target_cordial.intake.mapping import EXIT_AGAIN
+from target_cordial.intake.messages import InputError, RecordBeforeSchemaError
+from target_cordial.intake.streams import Outcomes, Reject, Stream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from target_cordial.run import Run
-    from target_cordial.sink import CordialSink
+    from target_cordial.delivery.delivery import Delivery
+    from target_cordial.intake.lists import Lists
+    from target_cordial.intake.messages import Message
+    from target_cordial.intake.rows import RowWriter
+    from target_cordial.intake.streams import Route
+    from target_cordial.settings import Settings
+
+TEST_STREAM = "meltano_test_stream"
+"""The made-up stream that `meltano config test` sends (Meltano: plugin test service)."""
+
+logger = logging.getLogger("target-cordial")
 
 
-class _State(msgspec.Struct, tag_field="type", tag="STATE"):
+class MissingKeyError(UserError, MissingKeyPropertiesError):
+    """Records lack a property of their stream's key."""
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
     value: dict[str, t.Any]
 
 
-class ChunkReader:
-    """Takes chunks of one stream's messages.
+class Intake:
+    """Takes chunks of records and states, and sends what becomes of them.
+
+    The columns of each stream's records are made into rows together, whatever comes between the records. Then all of the
+    chunk goes to the delivery in its order.
 
     Args:
-        stream: The stream's name.
-        sink: Its sink.
-        run: Where rows and exits go.
-        transform: What stream maps make of a record; None if they change nothing, so that only some fields are needed.
+        settings: What to send.
+        delivery: Takes enters, exits, rejects and states.
+        prepare: Makes what rows and lists need; called at the first record of a stream that has the identifier.
     """
 
     def __init__(
         self,
-        stream: str,
-        sink: CordialSink,
-        run: Run,
-        transform: Callable[[dict[str, t.Any]], dict[str, t.Any] | None] | None = None,
+        settings: Settings,
+        delivery: Delivery,
+        prepare: Callable[[], tuple[RowWriter, Lists | None]],
     ) -> None:
-        self._sink = sink
-        self._run = run
-        self._transform = transform
-        self._fields = sink.fields(run)
-        self._decode = _decoder(stream, None if transform else self._fields)
+        self._settings = settings
+        self._delivery = delivery
+        self._prepare = prepare
+        self._routes: dict[str, Sequence[Route]] = {}
+        self._all_routes: list[Route] = []
+        self._streams: dict[str, Stream | None] = {}
+        self._skipped: set[str] = set()
 
-    def take(self, lines: Sequence[bytes]) -> int | None:
-        """Take a chunk of messages.
+    def open(self, stream: str, routes: Sequence[Route]) -> None:
+        """Let a stream's records go through these routes from here on, or through none."""
+        self._streams.pop(stream, None)
+        self._routes[stream] = routes
+        self._all_routes += routes
+        if stream == TEST_STREAM:
+            return
+        if any(self._routes.values()):
+            self._delivery.release()
+        else:
+            self._delivery.hold()
+        if not routes and stream not in self._skipped:
+            self._skipped.add(stream)
+            logger.warning(
+                "The stream %s has no field %s, so it is skipped.", stream, self._settings.identifier_field
+            )
 
-        Returns:
-            How many of them were records; None if nothing was done, as they are not all states and records of the stream.
+    def take(self, messages: Sequence[Message], line: int) -> None:
+        """Send a chunk of RECORD and STATE messages, of any streams.
+
+        Args:
+            messages: The messages, at least one.
+            line: The number of the first one's line in the input; the others follow.
 
         Raises:
+            InputError: If one is not what a tap writes; what came before it is sent.
             UserError: If the run cannot go on.
         """
-        try:
-            messages = list(map(self._decode, lines))
-        except (ValueError, decimal.InvalidOperation, RecursionError):
-            return None
-        states = [at for at, message in enumerate(messages) if type(message) is _State]
-        delivery = self._run.delivery
-        start = 0
-        for end in [*states, len(messages)]:
-            if start < end:
-                after = delivery.records + end - start
-                self._take([message.record for message in messages[start:end]], lines[start:end])
-                delivery.records = after
-            if end < len(messages):
-                delivery.state(messages[end].value)
-            delivery.tick()
-            start = end + 1
-        return len(messages) - len(states)
+        good = len(messages)
+        states: list[Outcomes] = []
+        decoded: list[tuple[Stream, Sequence[int], Sequence[Message], list[t.Any]]] = []
+        for name, numbers in _by_stream(messages).items():
+            own = messages if len(numbers) == len(messages) else [messages[number] for number in numbers]
+            if name is None:
+                blank = [""] * len(own)
+                results = [_State(message.value) for message in own]
+                states = [Outcomes(numbers, results, blank, [()] * len(own), blank)]
+            elif name not in self._routes:
+                good = min(good, numbers[0])
+            elif (stream := self._stream(name)) is not None:
+                records = stream.decode(own)
+                decoded.append((stream, numbers, own, records))
+                if len(records) < len(own):
+                    good = min(good, numbers[len(records)])
+        if good < len(messages):
+            if good:
+                self.take(messages[:good], line)
+            raise self._error(messages[good], line + good)
+        before = self._delivery.records
+        parts = states + [part for stream, *own in decoded for part in stream.outcomes(*own)]
+        if parts:
+            self._deliver(_merged(parts), before)
+        self._delivery.records = before + len(messages) - sum(len(part.numbers) for part in states)
+        self._delivery.tick()
 
-    def _take(self, records: list[t.Any], lines: Sequence[bytes]) -> None:
-        position = self._run.delivery.records + 1
-        if self._transform is None:
-            columns = zip(*map(msgspec.structs.astuple, records), strict=True)
-            self._sink.take_values(
-                self._run,
-                dict(zip(self._fields, columns, strict=True)),
-                lambda number: _whole(lines[number]),
-                position=position,
-                rejects={},
+    def finish(self) -> None:
+        """See that the input had something to send, and keys in all records.
+
+        Raises:
+            UserError: If not.
+        """
+        if self._skipped and not any(self._routes.values()):
+            raise UserError(
+                f"None of the streams ({', '.join(sorted(self._skipped))}) has the field {self._settings.identifier_field!r}, so nothing "
+                "could be sent and no state is acknowledged: correct identifier_field, or select the field in the tap."
             )
-            return
-        deleted = [record.get(DELETED_FIELD) for record in records]
-        kept = [
-            (transformed, mark)
-            for record, mark in zip(records, deleted, strict=True)
-            if (transformed := self._transform(record)) is not None
-        ]
-        if kept:
-            # What a filter drops makes later positions too early, which only delays a state.
-            records, deleted = map(list, zip(*kept, strict=True))
-            self._sink.take(self._run, records, deleted=deleted, position=position)
+        keyless = {route.name for route in self._all_routes if route.lacks_key_property}
+        if keyless:
+            raise MissingKeyError(
+                f"Records of {', '.join(sorted(keyless))} lack a property of their key and are in the reject report: correct the tap."
+            )
 
+    def _stream(self, name: str) -> Stream | None:
+        """What makes rows of a stream's records; None if they are skipped."""
+        if name not in self._streams:
+            routes = self._routes[name]
+            stream = None
+            if routes or name == TEST_STREAM:
+                rows, lists = self._prepare()
+                stream = Stream(routes, rows, lists) if routes else None
+            self._streams[name] = stream
+        return self._streams[name]
 
-_decode_whole = msgspec.json.Decoder(float_hook=decimal.Decimal).decode
-
-
-def _whole(line: bytes) -> dict[str, t.Any]:
-    return t.cast("dict[str, t.Any]", _decode_whole(line)["record"])
-
-
-def _decoder(stream: str, fields: Sequence[str] | None) -> Callable[[bytes], t.Any]:
-    """Decodes records of a stream, and states; whatever else a line is, it is an error."""
-    # Field names are anything, those of Python are not.
-    names = {f"field_{number}": field for number, field in enumerate(fields or ())}
-    record: t.Any = (
-        dict[str, t.Any]
-        if fields is None
-        else msgspec.defstruct(
-            "Record", [(name, t.Any, msgspec.UNSET) for name in names], rename=names, gc=False
+    def _error(self, message: Message, line: int) -> InputError:
+        """What is wrong with a record's message."""
+        if message.stream and message.stream not in self._routes:
+            return RecordBeforeSchemaError(
+                f"Line {line} of the input is a record of stream {message.stream!r} before its schema: correct the tap."
+            )
+        return InputError(
+            f"The RECORD message in line {line} of the input lacks its stream or its record: correct the tap."
         )
-    )
-    message = msgspec.defstruct(
-        "Message",
-        [("stream", t.Literal[stream]), ("record", record)],
-        tag_field="type",
-        tag="RECORD",
-        gc=False,
-    )
-    return msgspec.json.Decoder(message | _State, float_hook=decimal.Decimal).decode
+
+    def _deliver(self, outcomes: Outcomes, before: int) -> None:
+        """Hand over a chunk, which follows `before` records: neighbours with the same outcome at once."""
+        delivery = self._delivery
+        numbers, results, keys, rows, reasons = outcomes
+        for result, start, end in _stretches(results):
+            if isinstance(result, _State):
+                delivery.records = before + numbers[start]
+                delivery.state(result.value)
+                # It has a number, too, but is no record.
+                before -= 1
+                continue
+            delivery.records = before + numbers[end - 1] + 1
+            position = before + numbers[start] + 1
+            if isinstance(result, Reject):
+                delivery.reject(result.stream, result.record, result.error.reason, result.error.field)
+                continue
+            kind, target_list = result
+            if kind == "enter":
+                updates = reasons[start:end].count("update")
+                delivery.enter(
+                    target_list, keys[start:end], rows[start:end], position=position, updates=updates
+                )
+            elif target_list is None or self._settings.list_action != "sync":
+                delivery.totals.ignored_exits += end - start
+            else:
+                delivery.exit(target_list, keys[start:end], position=position, again=kind == EXIT_AGAIN)
+
+
+def _by_stream(messages: Sequence[Message]) -> dict[str | None, Sequence[int]]:
+    """The numbers of each stream's records within the chunk, and of states, which have no stream."""
+    names = [message.stream if message.type == "RECORD" else None for message in messages]
+    if names.count(names[0]) == len(names):
+        return {names[0]: range(len(names))}
+    numbers: defaultdict[str | None, list[int]] = defaultdict(list)
+    for number, name in enumerate(names):
+        numbers[name].append(number)
+    return {**numbers}
+
+
+def _merged(parts: Sequence[Outcomes]) -> Outcomes:
+    """Outcomes in the order of the chunk; those of one record in the order of the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    items = itertools.chain.from_iterable(zip(*part, strict=True) for part in parts)
+    return Outcomes(*zip(*sorted(items, key=operator.itemgetter(0)), strict=True))
+
+
+def _stretches(results: Sequence[t.Any]) -> Iterator[tuple[t.Any, int, int]]:
+    """Neighbours with the same outcome: the outcome, the place of the first and the place after the last."""
+    if results.count(results[0]) == len(results):
+        yield results[0], 0, len(results)
+        return
+    for result, group in itertools.groupby(range(len(results)), key=results.__getitem__):
+        places = list(group)
+        yield result, places[0], places[-1] + 1

@@ -1,7 +1,7 @@
 """Columns of an import file: the values that many records have for one attribute, made into cells together.
 
-What is common is checked for all values at once; the others one by one, by `cells`. Measured on records of eleven fields,
-this takes a quarter of the time of record by record.
+What is common is checked for all values at once, the rest value by value: with records of eleven fields, this takes a
+quarter of the time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Rejects: t.TypeAlias = dict[int, RejectedError]
 """Why records cannot be sent, by their place; the first reason counts."""
 
 _INTEGERS = frozenset({int, type(None)})
+_PLAIN_DIGITS = 300
+"""An integer of no more digits is a number beyond doubt."""
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdigit() else byte for byte in range(128)) + bytes(
     range(128, 256)
 )
@@ -38,7 +40,6 @@ class Column:
     Attributes:
         field: The record's field, dotted for a nested one.
         header: Cordial's column: an attribute's key, and its part for a geo attribute.
-        attribute: The attribute.
     """
 
     def __init__(self, field: str, header: str, attribute: Attribute, part: str | None) -> None:
@@ -64,7 +65,9 @@ class Column:
             if self._are_plain(values, absent):
                 return quoted_all([value or null for value in t.cast("t.Sequence[str]", values)])
             if self._is_plain_number and _INTEGERS.issuperset(map(type, values)):
-                return [null if value is None else str(value) for value in values]
+                cells = [null if value is None else str(value) for value in values]
+                if max(map(len, cells)) <= _PLAIN_DIGITS:
+                    return cells
         return [self._cell(number, value, null, absent, rejects) for number, value in enumerate(values)]
 
     def _cell(self, number: int, value: object, null: str | None, absent: str, rejects: Rejects) -> str:
@@ -108,11 +111,11 @@ class Column:
         if not values:
             return True
         try:
-            raw = "\n".join(values).encode("ascii")
-            shapes = raw.translate(_DIGITS_TO_ZERO).split(b"\n")
+            text = "\n".join(values).encode("ascii")
+            shapes = text.translate(_DIGITS_TO_ZERO).split(b"\n")
             if len(shapes) > len(values) or not all(map(_TIME_SHAPE.fullmatch, set(shapes))):
                 return False
-            _decode_times(b'["' + raw.replace(b"\n", b'","') + b'"]')
+            _decode_times(b'["' + text.replace(b"\n", b'","') + b'"]')
         except (UnicodeEncodeError, msgspec.DecodeError):
             return False
         return True
@@ -131,11 +134,13 @@ def columns_of(field_mapping: t.Mapping[str, str], attributes: t.Mapping[str, At
             key, part = header, ""
         attribute = attributes.get(key)
         if attribute is None:
-            msg = f"Cordial has no attribute {key!r} (field_mapping of {field!r}): create it in Cordial or correct field_mapping; case counts."
-            raise UserError(msg)
+            raise UserError(
+                f"Cordial has no attribute {key!r} (field_mapping of {field!r}): create it in Cordial or correct field_mapping; case counts."
+            )
         if any(column.header == header for column in columns):
-            msg = f"The attribute {header!r} is mapped twice in field_mapping: map one field to it."
-            raise UserError(msg)
+            raise UserError(
+                f"The attribute {header!r} is mapped twice in field_mapping: map one field to it."
+            )
         columns.append(Column(field, header, attribute, part or None))
     return columns
 

@@ -17,35 +17,19 @@ _ANYTHING: Schema = {}
 
 
 def field_schema(properties: t.Mapping[str, Schema], field: str) -> Schema | None:
-    """The schema of a field.
-
-    Args:
-        properties: The stream's properties.
-        field: The field, dotted for a nested one.
-
-    Returns:
-        Its schema, empty where the stream's schema leaves it open; None if there is no such field.
-    """
+    """The schema of a field, dotted for a nested one: empty where it is left open, None if there is no such field."""
     if field in properties:
         return properties[field]
     outer, _, inner = field.partition(".")
     if outer not in properties or not inner:
         return None
     nested = properties[outer].get("properties")
-    found = field_schema(nested, inner) if nested else _ANYTHING
-    return _ANYTHING if found is None and properties[outer].get("additionalProperties") else found
+    schema = field_schema(nested, inner) if nested else _ANYTHING
+    return _ANYTHING if schema is None and properties[outer].get("additionalProperties") else schema
 
 
 def misfit(column: Column, schema: Schema) -> str | None:
-    """The type of a field none of whose values can ever fit.
-
-    Args:
-        column: The field and its attribute.
-        schema: The field's schema.
-
-    Returns:
-        Its types, for a message; None if a value may fit, or nobody knows.
-    """
+    """The types of a field none of whose values can ever fit; None if a value may fit, or nobody knows."""
     kinds = _kinds(schema)
     if not kinds or any(_may_fit(column, kind, format_) for kind, format_ in kinds):
         return None
@@ -53,14 +37,7 @@ def misfit(column: Column, schema: Schema) -> str | None:
 
 
 def types_of(schema: Schema) -> str:
-    """The types of a field's values, for people.
-
-    Args:
-        schema: The field's schema.
-
-    Returns:
-        Types and formats, without null; blank if the schema leaves them open.
-    """
+    """The types of a field's values, for people: with formats, without null, blank if the schema leaves them open."""
     return " or ".join(sorted(f"{kind} ({format_})" if format_ else kind for kind, format_ in _kinds(schema)))
 
 
@@ -70,8 +47,8 @@ def _kinds(schema: Schema) -> set[tuple[str, str | None]]:
         if word in schema:
             options = [_kinds(option) for option in schema[word] if option.get("type") != "null"]
             return set().union(*options) if all(options) else set()
-    found = schema.get("type")
-    types = found if isinstance(found, list) else [found] if found else []
+    type_ = schema.get("type")
+    types = type_ if isinstance(type_, list) else [type_] if type_ else []
     return {(kind, schema.get("format") if kind == "string" else None) for kind in types if kind != "null"}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.cordial.api import ContactList, CordialError, Sizes, UnansweredError
-from target_cordial.intake.cells import RejectedError
+from target_cordial.intake.cells import RejectedError, is_unicode
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -27,13 +27,7 @@ logger = logging.getLogger("target-cordial")
 
 
 def template_fields(template: str) -> list[str]:
-    """The record fields in a list name.
-
-    Args:
-        template: Such as `Lytics_{audience_name}`.
-
-    Returns:
-        Field names, in order; empty for a fixed name.
+    """The record fields in a list name such as `Lytics_{audience_name}`, in order; empty for a fixed name.
 
     Raises:
         UserError: If it is not a template.
@@ -41,31 +35,28 @@ def template_fields(template: str) -> list[str]:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        msg = f"The setting list_name ({template!r}) is not a template: put field names in braces, such as Lytics_{{audience_name}}."
-        raise UserError(msg) from error
+        raise UserError(
+            f"The setting list_name ({template!r}) is not a template: put field names in braces, such as Lytics_{{audience_name}}."
+        ) from error
     fields = [name for _, name, _, _ in parts if name is not None]
     if any(not name or style or conversion for _, name, style, conversion in parts if name is not None):
-        msg = f"The setting list_name ({template!r}) may hold field names in braces alone, such as Lytics_{{audience_name}}."
-        raise UserError(msg)
+        raise UserError(
+            f"The setting list_name ({template!r}) may hold field names in braces alone, such as Lytics_{{audience_name}}."
+        )
     return fields
 
 
-def cordial_name(raw: str) -> str:
+def cordial_name(rendered: str) -> str:
     """A list's name in Cordial's alphabet.
 
-    Spaces become `_`. Where another character has to go, or the length, a short hash of the raw name keeps two names
-    apart (Cordial Swagger v2: letters, numbers and dashes, at most 128; underscores are in use all the same).
-
-    Args:
-        raw: The name as rendered.
-
-    Returns:
-        The name to use.
+    Spaces become `_`. Where another character has to go, or the length, a short hash keeps two names apart (Cordial
+    Swagger v2: letters, numbers and dashes, at most 128; underscores are in use all the same).
     """
-    name = re.sub(r"[^A-Za-z0-9_-]", "", re.sub(r"\s", "_", raw.strip()))
-    if name == re.sub(r"\s", "_", raw.strip()) and len(name) <= MAX_NAME_CHARACTERS:
+    spaced = re.sub(r"\s", "_", rendered.strip())
+    name = re.sub(r"[^A-Za-z0-9_-]", "", spaced)
+    if name == spaced and len(name) <= MAX_NAME_CHARACTERS:
         return name
-    mark = hashlib.sha256(raw.strip().encode()).hexdigest()[:8]
+    mark = hashlib.sha256(rendered.strip().encode()).hexdigest()[:8]
     return f"{name[: MAX_NAME_CHARACTERS - 9]}_{mark}".lstrip("_")
 
 
@@ -90,7 +81,7 @@ class Lists:
     interruptible: t.Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     sizes: dict[str, Sizes] = field(default_factory=dict)
     fields: list[str] = field(init=False)
-    _found: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
+    _lists: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
     _audiences: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,50 +91,47 @@ class Lists:
     def lists_for(
         self, values: t.Mapping[str, t.Sequence[object]], rejects: dict[int, RejectedError]
     ) -> list[ContactList | None]:
-        """The lists of many records, created if need be; None for those of `rejects`.
+        """The lists of records, created if need be; None for each record of `rejects`.
 
         Raises:
             UserError: If there is no such list and there cannot be.
         """
-        told = [values[name] for name in (*self.fields, "audience_id")]
-        if all(column.count(column[0]) == len(column) for column in told):
-            # Alike, as most are: to count takes a fifth of the time of telling kinds apart.
-            kinds: list[tuple[tuple[object, ...], t.Sequence[int]]] = [
-                (tuple(column[0] for column in told), range(len(told[0])))
+        columns = [values[name] for name in (*self.fields, "audience_id")]
+        if all(column.count(column[0]) == len(column) for column in columns):
+            # Alike, as most are: to count takes a fifth of the time of telling them apart.
+            alike: list[tuple[tuple[object, ...], t.Sequence[int]]] = [
+                (tuple(column[0] for column in columns), range(len(columns[0])))
             ]
         else:
-            grouped = itertools.groupby(enumerate(zip(*told, strict=True)), key=lambda item: item[1])
-            kinds = [(kind, [number for number, _ in group]) for kind, group in grouped]
-        found: list[ContactList | None] = []
-        for (*names, audience), numbers in kinds:
-            some = None
+            grouped = itertools.groupby(enumerate(zip(*columns, strict=True)), key=lambda item: item[1])
+            alike = [(names, [number for number, _ in group]) for names, group in grouped]
+        lists: list[ContactList | None] = []
+        for (*names, audience), numbers in alike:
+            target_list = None
             if not rejects or not rejects.keys() >= set(numbers):
                 try:
-                    some = self._list_for(names, audience)
+                    target_list = self._list_for(names, audience)
                 except RejectedError as error:
                     for number in numbers:
                         rejects.setdefault(number, error)
-            found += [some] * len(numbers)
-        return found
+            lists += [target_list] * len(numbers)
+        return lists
 
     def _list_for(self, names: t.Sequence[object], audience: object) -> ContactList:
-        values = tuple(map(_text, self.fields, names))
-        place = (*values, audience) if isinstance(audience, str) else values
-        found = self._found.get(place)
-        if found is None:
+        texts = tuple(map(_text, self.fields, names))
+        place = (*texts, audience) if isinstance(audience, str) else texts
+        known = self._lists.get(place)
+        if known is None:
             with self.interruptible():
-                found = self._resolve(dict(zip(self.fields, values, strict=True)))
-                if found.name not in self.sizes:
-                    self.sizes[found.name] = Sizes(self._size_if_told(found))
-            self._claim(found, audience)
-            self._found[place] = found
-        return found
+                known = self._resolve(dict(zip(self.fields, texts, strict=True)))
+                if known.name not in self.sizes:
+                    self.sizes[known.name] = Sizes(self._size_if_known(known))
+            self._claim(known, audience)
+            self._lists[place] = known
+        return known
 
     def size(self, target_list: ContactList) -> int:
         """How many contacts are on a list now.
-
-        Args:
-            target_list: The list, as `list_for` gave it.
 
         Raises:
             CordialError: If Cordial does not say.
@@ -153,16 +141,13 @@ class Lists:
     def measure(self) -> None:
         """Note the size of each list after the run."""
         with self.interruptible():
-            for target_list in set(self._found.values()):
+            for target_list in set(self._lists.values()):
                 sizes = self.sizes[target_list.name]
                 if sizes.size_before is not None:
-                    sizes.size_after = self._size_if_told(target_list)
+                    sizes.size_after = self._size_if_known(target_list)
 
     def check(self) -> str:
-        """Look whether a list of a fixed name exists or can be created.
-
-        Returns:
-            One line on it, with its size.
+        """Look whether a list of a fixed name exists or can be created, and say so in one line.
 
         Raises:
             UserError: If neither.
@@ -170,13 +155,13 @@ class Lists:
         if self.fields:
             return f"{self.template}: named by each record, and created where there is none of the name"
         name = self.template if self.template.isdigit() else cordial_name(self.template)
-        found = self._find(name)
-        if found is not None:
-            return f"{found.name}: found, {self.size(found):,} contacts"
+        existing = self._find(name)
+        if existing is not None:
+            return f"{existing.name}: found, {self.size(existing):,} contacts"
         self._refuse_attribute(name)
         return f"{name}: will be created"
 
-    def _size_if_told(self, target_list: ContactList) -> int | None:
+    def _size_if_known(self, target_list: ContactList) -> int | None:
         """A size that is only reported must not fail the run."""
         try:
             return self.size(target_list)
@@ -184,37 +169,37 @@ class Lists:
             logger.warning("The size of list %s is not known: %s", target_list.name, error)
             return None
 
-    def _claim(self, found: ContactList, audience: object) -> None:
+    def _claim(self, target_list: ContactList, audience: object) -> None:
         if not isinstance(audience, str):
             return
-        owner = self._audiences.setdefault(found.id, audience)
+        owner = self._audiences.setdefault(target_list.id, audience)
         if owner != audience:
-            msg = (
-                f"The audiences {owner} and {audience} both go to list {found.name!r}, and leaving one would remove members of the "
+            raise UserError(
+                f"The audiences {owner} and {audience} both go to list {target_list.name!r}, and leaving one would remove members of the "
                 "other: put {audience_name} or {audience_id} in list_name, or give each audience a pipeline of its own."
             )
-            raise UserError(msg)
 
-    def _resolve(self, values: dict[str, str]) -> ContactList:
-        raw = self.template.format_map(values)
-        name = raw.strip() if raw.strip().isdigit() else cordial_name(raw)
+    def _resolve(self, texts: dict[str, str]) -> ContactList:
+        rendered = self.template.format_map(texts)
+        name = rendered.strip() if rendered.strip().isdigit() else cordial_name(rendered)
         if not name:
-            msg = f"The setting list_name ({self.template!r}) gives an empty name: name a list."
-            raise UserError(msg)
-        if len({found.id for found in self._found.values()}) >= MAX_LISTS:
-            msg = f"The records name more than {MAX_LISTS} lists: check the fields in list_name ({self.template!r})."
-            raise UserError(msg)
-        found = self._find(name)
-        if found is not None:
-            return found
+            raise UserError(f"The setting list_name ({self.template!r}) gives an empty name: name a list.")
+        if len({known.id for known in self._lists.values()}) >= MAX_LISTS:
+            raise UserError(
+                f"The records name more than {MAX_LISTS} lists: check the fields in list_name ({self.template!r})."
+            )
+        existing = self._find(name)
+        if existing is not None:
+            return existing
         self._refuse_attribute(name)
         if not self.may_create:
             logger.info("Plan: list %s would be created.", name)
-            return ContactList(-1 - len(self._found), name)
+            return ContactList(-1 - len(self._lists), name)
         created = self._create(name) or self.cordial.find_list(name)
         if created is None:
-            msg = f"Cordial says that the name {name!r} is taken, yet has no list of it (an attribute may have it): set list_name to another."
-            raise CordialError(msg)
+            raise CordialError(
+                f"Cordial says that the name {name!r} is taken, yet has no list of it (an attribute may have it): set list_name to another."
+            )
         logger.info("Created list %s in Cordial.", name)
         return created
 
@@ -223,30 +208,31 @@ class Lists:
             return self.cordial.create_list(name)
         except UnansweredError:
             # It may have been created all the same.
-            found = self.cordial.find_list(name)
-            if found is None:
+            created = self.cordial.find_list(name)
+            if created is None:
                 raise
-            return found
+            return created
 
     def _find(self, name: str) -> ContactList | None:
         if not name.isdigit():
             return self.cordial.find_list(name)
-        found = self.cordial.list_by_id(int(name))
-        if found is None:
-            msg = f"Cordial has no list with id {name}: check list_name; a list that is given by its id is never created."
-            raise UserError(msg)
-        return found
+        existing = self.cordial.list_by_id(int(name))
+        if existing is None:
+            raise UserError(
+                f"Cordial has no list with id {name}: check list_name; a list that is given by its id is never created."
+            )
+        return existing
 
     def _refuse_attribute(self, name: str) -> None:
         if name in self.attributes:
-            msg = f"Cordial has an attribute named {name!r}, so a list cannot have this name: set list_name to another."
-            raise UserError(msg)
+            raise UserError(
+                f"Cordial has an attribute named {name!r}, so a list cannot have this name: set list_name to another."
+            )
 
 
 def _text(name: str, value: object) -> str:
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str) and value.strip() and is_unicode(value):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    reason = f"the list's name needs {name}, which is missing"
-    raise RejectedError(reason)
+    raise RejectedError(f"the list's name needs {name}, which is missing")

@@ -18,7 +18,9 @@ if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
 
 CHANGE_FIELD = "audience_change"
-"""Says why a record of tap-lytics-audience was sent; for the summary alone."""
+"""Says why a record of tap-lytics-audience was sent."""
+EXIT_AGAIN = "exit_again"
+"""The change of an exit that was acknowledged before."""
 DELETED_FIELD = "_sdc_deleted_at"
 """Set in a record whose row is gone at the source (Meltano SDK: record metadata)."""
 
@@ -30,47 +32,17 @@ _PLAIN_ADDRESSES = re.compile(r"(?:[a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+\n
 _MAX_ADDRESS_CHARACTERS = 254
 
 
-def contact_key(value: object, *, is_address: bool) -> str:
-    """The key that says which contact a record is for, and its cell.
+def contact_keys(values: Values, *, is_address: bool, field: str, rejects: Rejects) -> list[str]:
+    """The keys that say which contacts records are for, which are their cells, too.
 
     The same rule as the tap's member key: trimmed, and an address in NFC and lower case.
 
     Args:
-        value: The identifier.
-        is_address: Whether it must be an e-mail address.
-
-    Returns:
-        The key.
-
-    Raises:
-        RejectedError: If there is none, or it is malformed.
+        values: The identifiers.
+        is_address: Whether they must be e-mail addresses.
+        field: The identifier's field, for `rejects`.
+        rejects: Takes each identifier that is missing or malformed; its key is blank.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if value is None or value is msgspec.UNSET or value == "":
-        reason = "no identifier"
-        raise RejectedError(reason)
-    if not isinstance(value, str):
-        reason = "the identifier is not text"
-        raise RejectedError(reason)
-    key = value.strip()
-    if "@" in key:
-        # Lower case can take a letter apart again.
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
-    if not key:
-        reason = "no identifier"
-        raise RejectedError(reason)
-    if is_address and (len(key) > _MAX_ADDRESS_CHARACTERS or not _ADDRESS.fullmatch(key)):
-        reason = "the identifier is not an e-mail address"
-        raise RejectedError(reason)
-    if not key.isprintable():
-        reason = "the identifier holds a control character"
-        raise RejectedError(reason)
-    return key
-
-
-def contact_keys(values: Values, *, is_address: bool, field: str, rejects: Rejects) -> list[str]:
-    """The keys of many records; those of `rejects` are blank."""
     if is_address and set(map(type, values)) == {str}:
         text = "\n".join(t.cast("t.Sequence[str]", values)).lower()
         keys = text.split("\n")
@@ -83,11 +55,28 @@ def contact_keys(values: Values, *, is_address: bool, field: str, rejects: Rejec
             return keys
     keys = [""] * len(values)
     for number, value in enumerate(values):
-        try:
-            keys[number] = contact_key(value, is_address=is_address)
-        except RejectedError as error:
-            rejects.setdefault(number, RejectedError(error.reason, field))
+        key = str(value) if type(value) is int else value
+        if isinstance(key, str):
+            key = key.strip()
+            if "@" in key:
+                # Lower case can take a letter apart again.
+                key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
+        reason = _fault(key, is_address=is_address)
+        if reason is None:
+            keys[number] = t.cast("str", key)
+        else:
+            rejects.setdefault(number, RejectedError(reason, field))
     return keys
+
+
+def _fault(key: object, *, is_address: bool) -> str | None:
+    if key is None or key is msgspec.UNSET or key == "":
+        return "no identifier"
+    if not isinstance(key, str):
+        return "the identifier is not text"
+    if is_address and (len(key) > _MAX_ADDRESS_CHARACTERS or not _ADDRESS.fullmatch(key)):
+        return "the identifier is not an e-mail address"
+    return None if key.isprintable() else "the identifier holds a control character"
 
 
 class Mapping:
@@ -95,6 +84,7 @@ class Mapping:
 
     Attributes:
         has_identifier: Whether the schema has the identifier.
+        fields: The fields that say who it is, and whether they enter or leave.
 
     Args:
         stream: The stream's name.
@@ -108,65 +98,63 @@ class Mapping:
         self._properties = schema.get("properties") or {}
         self.has_identifier = settings.identifier_field in self._properties
         self._has_state = settings.state_field in self._properties
-
-    @property
-    def fields(self) -> list[str]:
-        """The fields that say who it is, and whether they enter or leave."""
-        settings = self._settings
-        return [settings.identifier_field, *([settings.state_field] if self._has_state else [])]
+        self.fields = [settings.identifier_field, *([settings.state_field] if self._has_state else [])]
 
     def check(self, columns: t.Iterable[Column]) -> None:
         """See that the schema has what the settings name, and that each mapped field can fit its attribute.
-
-        Args:
-            columns: The mapped columns.
 
         Raises:
             UserError: If not; the sentence says what to change.
         """
         settings = self._settings
         if not self._has_state and settings.state_field != DEFAULT_STATE_FIELD:
-            msg = (
+            raise UserError(
                 f"The stream {self._stream!r} has no field {settings.state_field!r}: correct state_field, or leave it out if every "
                 "record is to join the list."
             )
-            raise UserError(msg)
         if not self._has_state and "audience_id" in self._properties:
-            msg = (
+            raise UserError(
                 f"The stream {self._stream!r} has audience_id but not {settings.state_field!r}, which says who enters and who leaves: "
                 "select it in the tap."
             )
-            raise UserError(msg)
         for column in columns:
             rule = field_schema(self._properties, column.field)
             if rule is None:
-                msg = f"The stream {self._stream!r} has no field {column.field!r}: select it in the tap, or correct field_mapping."
-                raise UserError(msg)
+                raise UserError(
+                    f"The stream {self._stream!r} has no field {column.field!r}: select it in the tap, or correct field_mapping."
+                )
             types = misfit(column, rule)
             if types is not None:
-                msg = (
+                raise UserError(
                     f"The field {column.field!r} of stream {self._stream!r} is of type {types}, which never fits the attribute "
                     f"{column.header!r} ({column.attribute.type}): correct field_mapping, or the attribute in Cordial."
                 )
-                raise UserError(msg)
 
-    def exits(self, values: t.Mapping[str, Values], rejects: Rejects) -> list[bool]:
-        """Whether each of many records says that the contact leaves."""
+    def kinds(self, values: t.Mapping[str, Values], rejects: Rejects) -> t.Sequence[str]:
+        """What records say of their contacts: `enter`, `exit`, or `exit_again` if the exit was acknowledged before.
+
+        Args:
+            values: Values of `fields`, and of the fields of changes and deletions.
+            rejects: Takes each record that says nothing of this kind.
+        """
         if not self._has_state:
-            return [value is not None and value is not msgspec.UNSET for value in values[DELETED_FIELD]]
+            deleted = values[DELETED_FIELD]
+            return ["enter" if mark is None or mark is msgspec.UNSET else "exit" for mark in deleted]
         field = self._settings.state_field
         states = values[field]
-        if states.count(states[0]) == len(states) and states[0] in ("enter", "exit"):
-            return [states[0] == "exit"] * len(states)
+        if states.count("enter") == len(states):
+            return t.cast("t.Sequence[str]", states)
         for number, state in enumerate(states):
             if state not in ("enter", "exit"):
                 rejects.setdefault(number, RejectedError("neither enter nor exit", field))
-        return [state == "exit" for state in states]
+        return [
+            EXIT_AGAIN if state == "exit" and change == EXIT_AGAIN else str(state)
+            for state, change in zip(states, values[CHANGE_FIELD], strict=True)
+        ]
 
     def keys(self, values: t.Mapping[str, Values], rejects: Rejects) -> list[str]:
-        """The contacts that many records are for."""
-        settings = self._settings
-        field = settings.identifier_field
+        """The contacts that records are for."""
+        field = self._settings.identifier_field
         return contact_keys(
-            values[field], is_address=settings.channel == "email", field=field, rejects=rejects
+            values[field], is_address=self._settings.channel == "email", field=field, rejects=rejects
         )

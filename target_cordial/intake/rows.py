@@ -22,7 +22,7 @@ class RowWriter:
     Attributes:
         columns: The mapped columns.
         header: The names of all columns.
-        fields: The top-level fields that rows are made of.
+        fields: The fields that rows are made of; of a nested one its own name and its outermost object's.
 
     Args:
         columns: The mapped columns.
@@ -46,26 +46,26 @@ class RowWriter:
         self._absent = null_marker
         self._null = "" if settings.null_values == "clear" else null_marker
         self._null_if_any = None if settings.require_all_fields else self._null
-        self.fields = [name for column in columns for name in {column.field, column.field.partition(".")[0]}]
+        self.fields = [name for column in columns for name in (column.field, column.field.partition(".")[0])]
 
     def rows(self, keys: t.Sequence[str], values: t.Mapping[str, Values], rejects: Rejects) -> list[Cells]:
-        """The rows of many contacts.
+        """The rows of contacts; `rejects` takes each that cannot be sent.
 
         Args:
             keys: The contacts.
             values: Values of each of `fields`.
-            rejects: Takes each row that cannot be sent.
+            rejects: Takes the reasons.
         """
-        found = [_values_of(column.field, values) for column in self.columns]
+        mapped = [_values_of(column.field, values) for column in self.columns]
         cells = [
             column.cells(own, null=self._null_if_any, absent=self._absent, rejects=rejects)
-            for column, own in zip(self.columns, found, strict=True)
+            for column, own in zip(self.columns, mapped, strict=True)
         ]
         for key, columns in self._required.items():
-            own = [found[self.columns.index(column)] for column in columns]
+            parts = [mapped[self.columns.index(column)] for column in columns]
             # Of a geo attribute any part will do.
-            for number, some in enumerate(zip(*own, strict=True)):
-                if all(value is msgspec.UNSET or value in EMPTY for value in some):
+            for number, values_of_parts in enumerate(zip(*parts, strict=True)):
+                if all(value is msgspec.UNSET or value in EMPTY for value in values_of_parts):
                     reason = f"no value for the required attribute {key}"
                     rejects.setdefault(number, RejectedError(reason, columns[0].field))
         last = ([cell] * len(keys) for cell in self._last)

@@ -8,8 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tap_lytics_audience.lytics.identifier import member_key
-from target_cordial.intake.cells import RejectedError
-from target_cordial.intake.mapping import contact_key
+from target_cordial.intake.mapping import contact_keys
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, record, run, schema, state
 
 addresses = st.tuples(
@@ -18,10 +17,9 @@ addresses = st.tuples(
 
 
 def key_or_none(value, *, is_address):
-    try:
-        return contact_key(value, is_address=is_address)
-    except RejectedError:
-        return None
+    rejects = {}
+    [key] = contact_keys([value], is_address=is_address, field="email", rejects=rejects)
+    return None if rejects else key
 
 
 @settings(max_examples=2_000, deadline=None)

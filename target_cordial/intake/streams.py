@@ -1,0 +1,210 @@
+"""One stream's records under one schema: decoded into columns of values, then into what becomes of each record."""
+
+from __future__ import annotations
+
+import decimal
+import typing as t
+from dataclasses import dataclass
+
+import msgspec
+
+from target_cordial.intake.cells import RejectedError
+from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD
+from target_cordial.intake.messages import whole_record
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from target_cordial.delivery.importfile import Cells
+    from target_cordial.intake.columns import Rejects, Values
+    from target_cordial.intake.lists import Lists
+    from target_cordial.intake.mapping import Mapping
+    from target_cordial.intake.messages import Message
+    from target_cordial.intake.rows import RowWriter
+
+Record: t.TypeAlias = dict[str, t.Any]
+
+
+@dataclass
+class Route:
+    """What records of a stream go through; a stream that stream maps duplicate has several.
+
+    Attributes:
+        name: The stream's name after its stream map.
+        mapping: What the records mean.
+        key_properties: Fields that each record has to have.
+        transform: Makes of a record what its stream map wants, None to drop it; None if records stay as they are.
+        misfit: Says why a record does not fit the stream's schema; None if nobody asks.
+        count: Counts records, for the SDK's metrics.
+        lacks_key_property: Whether a record that lacks one came.
+        is_checked: Whether the schema was held against the settings: at the first record that no stream map drops.
+    """
+
+    name: str
+    mapping: Mapping
+    key_properties: Sequence[str]
+    transform: Callable[[Record, Message], Record | None] | None
+    misfit: Callable[[Record], RejectedError | None] | None
+    count: Callable[[int], None]
+    lacks_key_property: bool = False
+    is_checked: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Reject:
+    """A record that cannot be sent."""
+
+    stream: str
+    record: Record
+    error: RejectedError
+
+
+class Outcomes(t.NamedTuple):
+    """What becomes of records, with one item for each.
+
+    Attributes:
+        numbers: Their places among all messages of the chunk.
+        results: A `Reject`, or the kind of change and the list; None for the contact alone.
+        keys: The contacts.
+        rows: The contacts' rows.
+        reasons: Why they were sent, for the summary alone.
+    """
+
+    numbers: Sequence[int]
+    results: Sequence[t.Any]
+    keys: Sequence[str]
+    rows: Sequence[Cells]
+    reasons: Values
+
+
+class Stream:
+    """Says what becomes of a stream's records.
+
+    Args:
+        routes: What the records go through, at least one.
+        rows: Writes the rows of enters.
+        lists: Finds lists; None if contacts go on none.
+    """
+
+    def __init__(self, routes: Sequence[Route], rows: RowWriter, lists: Lists | None) -> None:
+        self._routes = routes
+        self._rows = rows
+        self._lists = lists
+        needs_all = len(routes) > 1 or routes[0].transform is not None or routes[0].misfit is not None
+        self._fields = None if needs_all else self._fields_of(routes[0])
+        self._decode = whole_record if self._fields is None else _decoder(self._fields)
+
+    def decode(self, messages: Sequence[Message]) -> list[t.Any]:
+        """The records of messages, decoded as far as they are needed; none from the first on that is no object."""
+        decode = self._decode
+        records: list[t.Any] = []
+        for message in messages:
+            try:
+                records.append(decode(message.record))
+            except (ValueError, RecursionError):
+                break
+        return records
+
+    def outcomes(
+        self, numbers: Sequence[int], messages: Sequence[Message], records: Sequence[t.Any]
+    ) -> Iterator[Outcomes]:
+        """What becomes of records, by route.
+
+        Args:
+            numbers: Their places among all messages of the chunk.
+            messages: Their messages.
+            records: What `decode` made of these.
+
+        Raises:
+            UserError: If the run cannot go on.
+        """
+        if self._fields is not None:
+            columns: dict[str, Values] = dict(zip(self._fields, zip(*records, strict=True), strict=True))
+            yield self._outcomes(
+                self._routes[0], numbers, columns, lambda place: whole_record(messages[place].record), {}
+            )
+            return
+        for route in self._routes:
+            places: Sequence[int] = range(len(records))
+            own: Sequence[Record] = records
+            if route.transform is not None:
+                transformed = list(map(route.transform, records, messages))
+                places = [place for place, record in enumerate(transformed) if record is not None]
+                own = [record for record in transformed if record is not None]
+            if not own:
+                continue
+            columns = {
+                name: [record.get(name, msgspec.UNSET) for record in own] for name in self._fields_of(route)
+            }
+            # A stream map may drop it.
+            columns[DELETED_FIELD] = [records[place].get(DELETED_FIELD) for place in places]
+            rejects: Rejects = {}
+            if route.misfit is not None:
+                misfits = map(route.misfit, own)
+                rejects = {place: error for place, error in enumerate(misfits) if error is not None}
+            yield self._outcomes(
+                route, [numbers[place] for place in places], columns, own.__getitem__, rejects
+            )
+
+    def _fields_of(self, route: Route) -> list[str]:
+        names = [] if self._lists is None else [*self._lists.fields, "audience_id"]
+        names += [
+            *route.mapping.fields,
+            *route.key_properties,
+            *self._rows.fields,
+            DELETED_FIELD,
+            CHANGE_FIELD,
+        ]
+        return list(dict.fromkeys(names))
+
+    def _outcomes(
+        self,
+        route: Route,
+        numbers: Sequence[int],
+        columns: dict[str, Values],
+        record: Callable[[int], Record],
+        rejects: Rejects,
+    ) -> Outcomes:
+        """What becomes of records, by their values; `rejects` holds what is known already to be wrong."""
+        if not route.is_checked:
+            route.mapping.check(self._rows.columns)
+            route.is_checked = True
+        route.count(len(numbers))
+        for name in route.key_properties:
+            if msgspec.UNSET in columns[name]:
+                route.lacks_key_property = True
+                for place, value in enumerate(columns[name]):
+                    if value is msgspec.UNSET:
+                        rejects[place] = RejectedError("a key property is missing")
+        kinds = route.mapping.kinds(columns, rejects)
+        keys = route.mapping.keys(columns, rejects)
+        lists = [None] * len(keys) if self._lists is None else self._lists.lists_for(columns, rejects)
+        unfit: Rejects = {}
+        rows = self._rows.rows(keys, columns, unfit)
+        for place, error in unfit.items():
+            if kinds[place] == "enter":
+                rejects.setdefault(place, error)
+        results: list[t.Any] = list(zip(kinds, lists, strict=True))
+        for place, error in rejects.items():
+            results[place] = Reject(route.name, record(place), error)
+        return Outcomes(numbers, results, keys, rows, columns[CHANGE_FIELD])
+
+
+def _decoder(fields: Sequence[str]) -> Callable[[t.Any], tuple[t.Any, ...]]:
+    """Reads just these fields: to decode all of each record takes most of the time."""
+    # Field names are anything, those of Python are not.
+    names = {f"field_{number}": field for number, field in enumerate(fields)}
+    record = msgspec.defstruct(
+        "Record", [(name, t.Any, msgspec.UNSET) for name in names], rename=names, gc=False
+    )
+    decode = msgspec.json.Decoder(record, float_hook=decimal.Decimal).decode
+
+    def values(record: t.Any) -> tuple[t.Any, ...]:
+        try:
+            return msgspec.structs.astuple(decode(record))
+        except (ValueError, ArithmeticError, TypeError):
+            # No JSON text, as it is decoded already, or more than this decoder has room for.
+            whole = whole_record(record)
+            return tuple(whole.get(field, msgspec.UNSET) for field in fields)
+
+    return values
