@@ -67,8 +67,8 @@ class Lifecycle:
         self._journal = Journal(settings.journal_url, self._name)
         self._plan = Plan(settings, self._null_marker) if settings.plan_only else None
         self._is_all_read = False
-        self._is_prepared = False
         self._lists: Lists | None = None
+        self._prepared: tuple[RowWriter, Lists | None] | None = None
         self._folder = open_workspace(plugin)
         self.delivery = Delivery(
             settings,
@@ -108,7 +108,7 @@ class Lifecycle:
                 check_fetch(self._settings, self._cordial, self._storage, self._folder, checklist)
 
     def prepare(self) -> tuple[RowWriter, Lists | None]:
-        """Check everything, settle what earlier runs left, and begin to import.
+        """Check everything, settle what earlier runs left, and begin to import; once, however often it is called.
 
         Returns:
             What writes rows, and what finds lists; None if contacts go on none.
@@ -116,28 +116,32 @@ class Lifecycle:
         Raises:
             UserError: If something that the run needs does not work.
         """
-        with self._signal.interruptible():
-            settings = self._settings
-            checklist = Checklist(lambda *line: logger.debug("%s %s: %s", *line))
-            columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
-            checklist.raise_failures()
-            logger.info(
-                "Checked: the API key works, %d fields have their attributes%s.",
-                len(columns),
-                "" if settings.plan_only else ", the storage was written, read back and deleted",
+        if self._prepared is None:
+            with self._signal.interruptible():
+                self._prepared = self._prepare(), self._lists
+        return self._prepared
+
+    def _prepare(self) -> RowWriter:
+        settings = self._settings
+        checklist = Checklist(lambda *line: logger.debug("%s %s: %s", *line))
+        columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
+        checklist.raise_failures()
+        logger.info(
+            "Checked: the API key works, %d fields have their attributes%s.",
+            len(columns),
+            "" if settings.plan_only else ", the storage was written, read back and deleted",
+        )
+        rows = RowWriter(columns, settings, self._null_marker)
+        if settings.list_action != "none":
+            self._lists = Lists(
+                self._cordial,
+                settings.list_name,
+                attributes,
+                may_create=not settings.plan_only,
+                interruptible=self._signal.interruptible,
             )
-            rows = RowWriter(columns, settings, self._null_marker)
-            if settings.list_action != "none":
-                self._lists = Lists(
-                    self._cordial,
-                    settings.list_name,
-                    attributes,
-                    may_create=not settings.plan_only,
-                    interruptible=self._signal.interruptible,
-                )
-            self.delivery.start(self._importer(), rows.header)
-        self._is_prepared = True
-        return rows, self._lists
+        self.delivery.start(self._importer(), rows.header)
+        return rows
 
     def finish(self) -> None:
         """Deliver what is left once all input is read: all enters, then all exits.
@@ -146,7 +150,7 @@ class Lifecycle:
             UserError: If not all of it could be delivered.
         """
         self._is_all_read = True
-        if not self._is_prepared:
+        if self._prepared is None:
             return
         self.delivery.finish_enters()
         self.delivery.finish_rejects()
@@ -185,7 +189,7 @@ class Lifecycle:
             try:
                 yield
             except InputError:
-                if self._is_prepared:
+                if self._prepared is not None:
                     self.delivery.finish_enters()
                 raise
         except UserError:

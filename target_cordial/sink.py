@@ -81,6 +81,9 @@ def _misfit(validator: BaseJSONSchemaValidator, record: dict[str, t.Any]) -> Rej
         # The SDK's own words hold the value.
         path = getattr(error.__cause__, "path", None)
         return RejectedError("does not fit the stream's schema", str(path[0]) if path else None)
+    except (ArithmeticError, TypeError):
+        # NaN is neither less nor more than anything.
+        return RejectedError("does not fit the stream's schema")
     return None
 
 

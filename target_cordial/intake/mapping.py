@@ -35,13 +35,8 @@ _MAX_ADDRESS_CHARACTERS = 254
 def contact_keys(values: Values, *, is_address: bool, field: str, rejects: Rejects) -> list[str]:
     """The keys that say which contacts records are for, which are their cells, too.
 
-    The same rule as the tap's member key: trimmed, and an address in NFC and lower case.
-
-    Args:
-        values: The identifiers.
-        is_address: Whether they must be e-mail addresses.
-        field: The identifier's field, for `rejects`.
-        rejects: Takes each identifier that is missing or malformed; its key is blank.
+    The same rule as the tap's member key: trimmed, and an address in NFC and lower case. An identifier that is missing or
+    malformed, or no address where `is_address` wants one, goes to `rejects`, and its key is blank.
     """
     if is_address and set(map(type, values)) == {str}:
         text = "\n".join(t.cast("t.Sequence[str]", values)).lower()
@@ -80,16 +75,11 @@ def _fault(key: object, *, is_address: bool) -> str | None:
 
 
 class Mapping:
-    """What one stream's records mean.
+    """What one stream's records mean, by its schema after stream maps.
 
     Attributes:
         has_identifier: Whether the schema has the identifier.
         fields: The fields that say who it is, and whether they enter or leave.
-
-    Args:
-        stream: The stream's name.
-        schema: Its schema, after stream maps.
-        settings: What to send.
     """
 
     def __init__(self, stream: str, schema: t.Mapping[str, t.Any], settings: Settings) -> None:
@@ -131,12 +121,7 @@ class Mapping:
                 )
 
     def kinds(self, values: t.Mapping[str, Values], rejects: Rejects) -> t.Sequence[str]:
-        """What records say of their contacts: `enter`, `exit`, or `exit_again` if the exit was acknowledged before.
-
-        Args:
-            values: Values of `fields`, and of the fields of changes and deletions.
-            rejects: Takes each record that says nothing of this kind.
-        """
+        """What records say of their contacts: `enter`, `exit`, or `exit_again` if the exit was acknowledged before."""
         if not self._has_state:
             deleted = values[DELETED_FIELD]
             return ["enter" if mark is None or mark is msgspec.UNSET else "exit" for mark in deleted]

@@ -49,13 +49,7 @@ class RowWriter:
         self.fields = [name for column in columns for name in (column.field, column.field.partition(".")[0])]
 
     def rows(self, keys: t.Sequence[str], values: t.Mapping[str, Values], rejects: Rejects) -> list[Cells]:
-        """The rows of contacts; `rejects` takes each that cannot be sent.
-
-        Args:
-            keys: The contacts.
-            values: Values of each of `fields`.
-            rejects: Takes the reasons.
-        """
+        """The rows of contacts, from the values of each of `fields`; `rejects` takes those that cannot be sent."""
         mapped = [_values_of(column.field, values) for column in self.columns]
         cells = [
             column.cells(own, null=self._null_if_any, absent=self._absent, rejects=rejects)

@@ -259,7 +259,7 @@ def taken(data, ends, **overrides):
     except UserError as error:
         sentence = str(error)
     finally:
-        target.close()
+        target.lifecycle.close()
     return delivery.items, delivery.records, delivery.updates, delivery.totals.ignored_exits, sentence
 
 
@@ -468,7 +468,7 @@ def outcome(box, ends):
     )
     data = b"".join(map(line, messages()))
     target = TargetCordial(config=config)
-    with target._ending_well():
+    with target.lifecycle.ending_well():
         target.listen(Parts(data, ends(data)))
     rejects = [
         {key: value for key, value in json.loads(line).items() if key != "time"}
