@@ -9,13 +9,13 @@ class UserError(Exception):
     """What is wrong, where, and what to do, in one sentence; never a secret, an address or a profile's value."""
 
 
-def described(error: BaseException) -> str:
+def without_message(error: BaseException) -> str:
     """An unexpected error by its type and where it came from, without its message, which may hold personal data."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
     return f"Unexpected {type(error).__name__} ({place}): this is a fault of the program, please report it."
 
 
-def told(error: BaseException) -> str:
-    """An error in one sentence that may be shown and kept: its own if it is made for that, or `described`."""
-    return str(error) if isinstance(error, UserError) else described(error)
+def sentence_for(error: BaseException) -> str:
+    """An error in one sentence that may be shown and kept: its own if it is made for that, or `without_message`."""
+    return str(error) if isinstance(error, UserError) else without_message(error)

@@ -7,7 +7,7 @@ import os
 import sys
 import typing as t
 
-from lytics_to_cordial.errors import told
+from lytics_to_cordial.errors import sentence_for
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import is_full, no_room
 
@@ -27,7 +27,7 @@ def run_command(cli: Callable[[], object], logger: logging.Logger) -> t.NoReturn
     except Terminated as signal:
         code = 128 + signal.number
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        logger.critical("%s", no_room() if is_full(error) else told(error))
+        logger.critical("%s", no_room() if is_full(error) else sentence_for(error))
         code = 1
     # Python has no standard output at all if it was closed from the start.
     with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import logging
-import os
 import sys
 import typing as t
 
@@ -17,10 +15,10 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
-from lytics_to_cordial.errors import UserError, described
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.plugin import ConfiguredPlugin
+from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal, Terminated
-from lytics_to_cordial.workspace import is_full, no_room
 from tap_lytics_audience.check import check_audiences, check_places, check_token
 from tap_lytics_audience.lytics.api import Lytics
 from tap_lytics_audience.messages import MessageWriter
@@ -169,24 +167,14 @@ def main() -> None:
     """Run the command line; a failure is one sentence and a non-zero exit code."""
     # A thread that gets an answer waits less for its turn: a scan of one slice takes a tenth less time.
     sys.setswitchinterval(SWITCH_SECONDS)
+    run_command(_cli, logger)
+
+
+def _cli() -> None:
     try:
         TapLyticsAudience.cli()
     except Terminated as signal:
         logger.warning("Stopping (signal %d): what was not sent goes with the next run.", signal.number)
-        code = 128 + signal.number
-    except UserError as error:
-        logger.critical("%s", error)
-        code = 1
+        raise
     except MappingError as error:
-        logger.critical("The setting stream_maps cannot be used: %s", error)
-        code = 1
-    except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        logger.critical("%s", no_room() if is_full(error) else described(error))
-        code = 1
-    else:
-        code = 0
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    sys.stderr.flush()
-    # Scan threads may wait on the network for a minute; nothing that they still read is needed.
-    os._exit(code)
+        raise UserError(f"The setting stream_maps cannot be used: {error}") from error

@@ -12,7 +12,7 @@ import typing as t
 import weakref
 
 from lytics_to_cordial.checklist import Checklist
-from lytics_to_cordial.errors import UserError, told
+from lytics_to_cordial.errors import UserError, sentence_for
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
@@ -176,7 +176,7 @@ class Lifecycle:
             self.delivery.stop(SIGNAL_WAIT_SECONDS)
             raise
         except Exception as error:
-            failure = told(error)
+            failure = sentence_for(error)
             raise
         finally:
             self.close()

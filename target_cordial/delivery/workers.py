@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import typing as t
 
-from lytics_to_cordial.errors import UserError, described
+from lytics_to_cordial.errors import UserError, without_message
 from target_cordial.delivery.imports import Stopped
 
 if t.TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Workers:
             except UserError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - a thread that dies silently would leave the run waiting for ever
-                failure = UserError(described(error))
+                failure = UserError(without_message(error))
             with self._changed:
                 if is_done:
                     self._order.finish(file)
