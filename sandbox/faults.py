@@ -81,6 +81,7 @@ _LYTICS = (
     FaultKind("lytics_rate_limit", "lytics", "429, with Retry-After if a value is given", unit="seconds"),
     FaultKind("lytics_cut", "lytics", "cuts the connection in the middle of the answer"),
     FaultKind("lytics_slow", "lytics", "waits before it answers", 1.0, "seconds"),
+    FaultKind("lytics_drip", "lytics", "sends its answer byte by byte, this long apart", 1.0, "seconds"),
     FaultKind("lytics_garbage", "lytics", "answers 200 with something that is not JSON"),
     FaultKind(
         "lytics_timed_out",
@@ -104,6 +105,9 @@ _LYTICS = (
     FaultKind("splits_ignored", "lytics", "takes no notice of `splits` (unknown)"),
     FaultKind("splits_overlap", "lytics", "each slice also holds the rows of the next split (unknown)"),
     FaultKind("short_scan", "lytics", "a scan ends after this part of the audience", 0.5, "share"),
+    FaultKind("null_data", "lytics", "a page without rows says `data: null`, not `[]` (unknown)"),
+    FaultKind("empty_last_page", "lytics", "a scan ends with a page without rows (unknown)"),
+    FaultKind("total_capped", "lytics", "`total` says at most this (unknown)", 10_000, "profiles"),
     FaultKind(
         "limit_over_100",
         "lytics",
@@ -118,8 +122,25 @@ _LYTICS = (
         "unasked",
         choices=("unasked", "absent"),
     ),
+    FaultKind("segments_absent", "lytics", "rows have neither `segments` nor `_segments` (unknown)"),
+    FaultKind("segs_shown", "lytics", "rows have `_segs`, the times of entering by audience (unknown)"),
     FaultKind("old_style_values", "lytics", "all numbers and booleans are text, as in older accounts"),
     FaultKind("filter_ignores_case", "lytics", "FilterQL compares text without regard to case (unknown)"),
+    FaultKind(
+        "field_unindexed",
+        "lytics",
+        "the search index does not know this field: its conditions are false, without an error",
+        "email",
+    ),
+    FaultKind(
+        "entity_times_out", "lytics", "the look-up of one profile is a 200 with Timed out and a placeholder"
+    ),
+    FaultKind(
+        "audience_id_path",
+        "lytics",
+        "the id of each audience is this text, such as a path",
+        "../../../escaped",
+    ),
     FaultKind("filter_blind", "lytics", "ad hoc scans find nobody"),
     FaultKind(
         "index_lag",

@@ -18,6 +18,13 @@ FIELDS: dict[str, tuple[str, str]] = {
     "_created": ("date", "When the profile was made"),
     "_modified": ("date", "When the profile last changed"),
     "_split": ("int", "Slice of the account, 0 to 99"),
+    "_split2": ("int", "Another slice of the account, 0 to 99"),
+    "_last_scored": ("date", "When the scores were last made"),
+    "_segments": ("[]string", "All audiences that the profile is in now"),
+    "_segs": ("membership", "When the profile went in and out of its audiences"),
+    "_num_aliases": ("int", "Number of identities"),
+    "_num_events": ("int", "Number of events"),
+    "_num_days": ("int", "Number of days with events"),
     "email": ("string", "E-mail address"),
     "first_name": ("string", "First name"),
     "last_name": ("string", "Last name"),
@@ -45,9 +52,11 @@ FIELDS: dict[str, tuple[str, str]] = {
     "place": ("geolocation", "Where they are"),
     "likeness": ("embedding", "What they are like"),
     "journeys": ("flows", "Journeys that they are on"),
-    "segments": ("membership", "Audiences"),
 }
-"""Lytics type and description of each field."""
+"""Lytics type and description of each field; those that begin with `_` are in every account (Lytics docs: Meta Fields).
+
+`segments` is none of them: the API adds it to what it answers.
+"""
 
 IDENTIFIERS = frozenset({"_id", "email"})
 
@@ -133,32 +142,17 @@ class People:
         self._bodies: dict[int, Profile] = {}
 
     def person(self, number: int) -> Profile:
-        """One person.
-
-        Args:
-            number: Which, from 0.
-
-        Returns:
-            The profile; equal each time.
-        """
+        """One person."""
         profile = {**self.own(number), **self.body(self.body_number(number))}
         # A copy, as bodies are shared.
         return t.cast("Profile", msgspec.json.decode(msgspec.json.encode(profile)))
 
     def id(self, number: int) -> str:
-        """The `_id` of a person.
-
-        Args:
-            number: Which.
-        """
+        """The `_id` of a person."""
         return f"recorded{number:08d}" if self._is_recorded else f"{self._seed:04d}{number:012d}"
 
     def own(self, number: int) -> Profile:
-        """The fields that tell a person from all others.
-
-        Args:
-            number: Which.
-        """
+        """The fields that tell a person from all others."""
         own: Profile = {"_id": self.id(number), "_split": self.split(number)}
         address = self.address(number)
         if address is not None:
@@ -168,11 +162,7 @@ class People:
         return own
 
     def body(self, body_number: int) -> Profile:
-        """The fields that many share; not to be changed.
-
-        Args:
-            body_number: Which body.
-        """
+        """The fields that many share; not to be changed."""
         body = self._bodies.get(body_number)
         if body is None:
             body = _RECORDED if self._is_recorded else _body(body_number, self._seed)
@@ -180,27 +170,15 @@ class People:
         return body
 
     def body_number(self, number: int) -> int:
-        """Which body of fields a person has.
-
-        Args:
-            number: Which person.
-        """
+        """Which body of fields a person has."""
         return 0 if self._is_recorded else number % _BODIES
 
     def split(self, number: int) -> int:
-        """The slice of the account that a person is in.
-
-        Args:
-            number: Which person.
-        """
+        """The slice of the account that a person is in."""
         return number % 100 if self._is_recorded else _draw(number, self._seed) * 100 >> 32
 
     def address(self, number: int) -> str | None:
-        """Most people have an address of their own; some have none, some share one, some write it their own way.
-
-        Args:
-            number: Which person.
-        """
+        """Most people have an address of their own; some have none, some share one, some write it their own way."""
         if self._is_recorded:
             return f"email{number + 1}@email.com"
         if number % 50 == 17:
@@ -212,14 +190,7 @@ class People:
         return address
 
     def at(self, key: str) -> t.Iterator[int]:
-        """Who may have an address.
-
-        Args:
-            key: The address's member key.
-
-        Yields:
-            Their numbers; none is missing, some may be too many.
-        """
+        """Who may have an address."""
         pattern = r"email(\d+)@email\.com" if self._is_recorded else r"person\.(\d+)@example\.com"
         found = re.fullmatch(pattern, key)
         if found is not None:
@@ -247,6 +218,11 @@ def _body(number: int, seed: int) -> Profile:
     body: Profile = {
         "_created": "2024-01-01T00:00:00Z",
         "_modified": f"{visited:%Y-%m-%dT%H:%M:%S}Z",
+        "_last_scored": f"{visited:%Y-%m-%dT%H:%M:%S}Z",
+        "_split2": number % 100,
+        "_num_aliases": 1 + number % 3,
+        "_num_events": 1 + number % 500,
+        "_num_days": 1 + number % 90,
         "first_name": _FIRST[int(draw() * len(_FIRST))],
         "last_name": _LAST[int(draw() * len(_LAST))],
     }
@@ -295,26 +271,12 @@ def _rarities(visited: dt.datetime, chance: float) -> Profile:
 
 
 def is_old_split(split: int) -> bool:
-    """Whether the numbers and booleans of a slice's profiles are text, as in older accounts.
-
-    Args:
-        split: The slice.
-
-    Returns:
-        True for a fifth.
-    """
+    """Whether the numbers and booleans of a slice's profiles are text, as in older accounts."""
     return split % 5 == 0
 
 
 def as_old_style(value: t.Any) -> t.Any:
-    """A value as older accounts give it.
-
-    Args:
-        value: A typed value.
-
-    Returns:
-        Numbers and booleans as text.
-    """
+    """A value as older accounts give it."""
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, (int, float)):
@@ -325,14 +287,7 @@ def as_old_style(value: t.Any) -> t.Any:
 
 
 def member_key(value: t.Any) -> str | None:
-    """The key under which a profile is a member: trimmed; an address also in NFC and lower case.
-
-    Args:
-        value: The identifier.
-
-    Returns:
-        The key; None if there is none.
-    """
+    """The key under which a profile is a member: trimmed; an address also in NFC and lower case."""
     text = value.strip() if isinstance(value, str) else ""
     if "@" in text:
         text = unicodedata.normalize("NFC", text).lower()

@@ -12,7 +12,10 @@ from sandbox.people import as_old_style, is_old_split
 if t.TYPE_CHECKING:
     from sandbox.people import People, Profile
 
+MEMBERSHIPS = ("segments", "_segments", "_segs")
+"""The fields that tell of a profile's audiences: slugs, slugs again, and (in a shape that nobody documents) times."""
 SYSTEM_FIELDS = frozenset({"_id", "_created", "_modified", "_split"})
+_SPLITS = frozenset({"_split", "_split2"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,21 +48,13 @@ class Rows:
     def __init__(self, people: People, selection: Selection) -> None:
         self._people = people
         self._selection = selection
-        self.have_segments = "segments" in selection
+        self.memberships = [name for name in MEMBERSHIPS if name in selection]
         self._own_names = [name for name in people.own_names if name in selection]
         self._is_all_own = len(self._own_names) == len(people.own_names)
         self._bodies: dict[tuple[int, bool], bytes] = {}
 
-    def row_of_person(self, number: int, segments: t.Sequence[str]) -> bytes:
-        """The row of a person whose profile is as it was made.
-
-        Args:
-            number: Which person.
-            segments: Slugs of their audiences.
-
-        Returns:
-            The row.
-        """
+    def row_of_person(self, number: int, memberships: dict[str, t.Any]) -> bytes:
+        """The row of a person whose profile is as it was made."""
         own = self._people.own(number)
         is_old = self._selection.is_old or is_old_split(own["_split"])
         part = own if self._is_all_own else {name: own[name] for name in self._own_names if name in own}
@@ -68,31 +63,22 @@ class Rows:
         if body is None:
             body = _inside(self._selected(self._people.body(body_number)), is_old=is_old)
             self._bodies[body_number, is_old] = body
-        return self._joined(_inside(part, is_old=is_old), body, segments)
+        return self._joined(_inside(part, is_old=is_old), body, memberships)
 
-    def row_of_profile(self, profile: Profile, segments: t.Sequence[str]) -> bytes:
-        """The row of any profile.
-
-        Args:
-            profile: The profile, with typed values.
-            segments: Slugs of its audiences.
-
-        Returns:
-            The row.
-        """
+    def row_of_profile(self, profile: Profile, memberships: dict[str, t.Any]) -> bytes:
+        """The row of any profile."""
         is_old = self._selection.is_old or is_old_split(int(profile["_split"]))
-        return self._joined(_inside(self._selected(profile), is_old=is_old), b"", segments)
+        return self._joined(_inside(self._selected(profile), is_old=is_old), b"", memberships)
 
     def _selected(self, profile: Profile) -> Profile:
         return {name: value for name, value in profile.items() if name in self._selection}
 
-    def _joined(self, own: bytes, body: bytes, segments: t.Sequence[str]) -> bytes:
-        ours = b'"segments":' + _encode(segments) if self.have_segments else b""
-        return b"{" + b",".join(filter(None, (own, body, ours))) + b"}"
+    def _joined(self, own: bytes, body: bytes, memberships: dict[str, t.Any]) -> bytes:
+        return b"{" + b",".join(filter(None, (own, body, _encode(memberships)[1:-1]))) + b"}"
 
 
 def _inside(part: Profile, *, is_old: bool) -> bytes:
     """A part of a row, without its braces."""
     if is_old:
-        part = {name: value if name == "_split" else as_old_style(value) for name, value in part.items()}
+        part = {name: value if name in _SPLITS else as_old_style(value) for name, value in part.items()}
     return _encode(part)[1:-1]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import random
 import typing as t
+from dataclasses import dataclass
 
 import msgspec
 
 from sandbox.filterql import parse
 from sandbox.rows import SYSTEM_FIELDS, Rows, Selection
+from sandbox.world import CREATED
 
 if t.TYPE_CHECKING:
+    from sandbox.conditions import Test
     from sandbox.faults import Faults
-    from sandbox.filterql import Test
+    from sandbox.filterql import Filter
     from sandbox.people import Profile
     from sandbox.world import Audience, World
 
@@ -34,13 +37,27 @@ class CursorError(ValueError):
         self.status = status
 
 
-class Scans:
-    """Makes the pages of scans. Several threads may use it.
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a scan is asked for, and what its rows hold.
 
-    Args:
-        world: The account.
-        faults: What goes wrong.
+    Attributes:
+        limit: The most rows.
+        cursor: The last page's `_next`; blank for the first.
+        fields: The fields to give; None for all.
+        sort_field: The field by which the rows are sorted; None for the order of their coming.
+        is_descending: Whether the largest comes first.
     """
+
+    limit: int
+    cursor: str = ""
+    fields: tuple[str, ...] | None = None
+    sort_field: str | None = None
+    is_descending: bool = False
+
+
+class Scans:
+    """Makes the pages of scans, each as the body of Lytics' answer. Several threads may use it."""
 
     def __init__(self, world: World, faults: Faults) -> None:
         self._world = world
@@ -50,74 +67,47 @@ class Scans:
         self._slices: dict[str, tuple[int, list[list[str]]]] = {}
         self._rows: dict[Selection, Rows] = {}
 
-    def page(
-        self, name: str, *, fields: list[str] | None, splits: frozenset[int] | None, limit: int, cursor: str
-    ) -> bytes:
-        """A page of a scan, as Lytics answers it.
-
-        Args:
-            name: The audience.
-            fields: The fields to give; all by default.
-            splits: The slices to give; all by default.
-            limit: The most rows.
-            cursor: The last page's `_next`; blank for the first.
-
-        Returns:
-            The answer's body.
-
-        Raises:
-            KeyError: If there is no such audience.
-            CursorError: If the cursor is no good.
-        """
+    def page(self, name: str, splits: frozenset[int] | None, paging: Paging) -> bytes:
+        """A page of an audience's members, or of those in some slices; raises `KeyError` and `CursorError`."""
         with self._world.lock:
             audience = self._world.audience(name)
-            order = self._order(audience, splits)
-            return self._page(order, cursor, limit, len(audience.members), fields)
+            return self._page(self._order(audience, splits), len(audience.members), paging)
 
-    def ad_hoc_page(self, filter_text: str, *, fields: list[str] | None, limit: int, cursor: str) -> bytes:
-        """A page of the profiles that a filter matches, as Lytics answers it.
-
-        Args:
-            filter_text: The filter.
-            fields: The fields to give; all by default.
-            limit: The most rows.
-            cursor: The last page's `_next`; blank for the first.
-
-        Returns:
-            The answer's body.
-
-        Raises:
-            FilterError: If the filter cannot be read.
-            CursorError: If the cursor is no good.
-        """
+    def ad_hoc_page(self, filter_text: str, table: str, paging: Paging) -> bytes:
+        """A page of the profiles that a filter matches; raises `FilterError` and `CursorError`."""
         with self._world.lock:
-            fold = self._faults.get("filter_ignores_case") is not None
-            found = parse(filter_text, self._includes, fold=fold)
+            ids = self._matching(self.read(filter_text), table)
             self._world.ad_hoc_calls += 1
-            ids = [
-                id_
-                for id_ in self._profiles.candidates(found.field, found.values)
-                if found.test(self._profiles.get(id_))
-            ]
-            if self._faults.get("filter_blind") is not None:
-                ids = []
-            return self._page(sorted(ids), cursor, limit, len(ids), fields)
+            return self._page(ids, len(ids), paging)
 
-    def row(self, id_: str) -> Profile:
-        """A profile as a scan shows it.
-
-        Args:
-            id_: Its `_id`.
-
-        Returns:
-            All of its fields, with numbers and booleans as text where they are so in scans.
-        """
+    def size(self, filter_text: str) -> int:
+        """How many profiles a filter matches; raises `FilterError`."""
         with self._world.lock:
-            rows = self._rows_of(Selection(is_old=self._faults.get("old_style_values") is not None))
+            return len(self._matching(self.read(filter_text), "user"))
+
+    def read(self, filter_text: str) -> Filter:
+        """A filter; raises `FilterError`."""
+        fold = self._faults.get("filter_ignores_case") is not None
+        return parse(filter_text, self._includes, is_indexed=self._is_indexed, fold=fold)
+
+    def row(self, id_: str, fields: tuple[str, ...] | None = None) -> Profile:
+        """A profile as a scan shows it, with numbers and booleans as text where they are so in scans."""
+        with self._world.lock:
+            rows = self._rows_of(self._selection(fields))
             return t.cast("Profile", msgspec.json.decode(self._row(id_, rows)))
 
+    def _matching(self, found: Filter, table: str) -> list[str]:
+        # The sandbox has audiences of content, but no content.
+        if {found.table, table} != {"user"} or self._faults.get("filter_blind") is not None:
+            return []
+        candidates = self._profiles.candidates(found.field, found.values)
+        return sorted(id_ for id_ in candidates if found.test(self._profiles.get(id_)))[: found.limit]
+
+    def _is_indexed(self, field: str) -> bool:
+        return field in self._world.fields and field != self._faults.get("field_unindexed")
+
     def _includes(self, name: str) -> Test:
-        audience = self._world.audience(name)
+        audience = self._world.audience_by_id_or_slug(name)
         lag = self._faults.get("index_lag")
         if lag is None:
             return lambda profile: profile["_id"] in audience.members
@@ -155,12 +145,14 @@ class Scans:
             self._slices[audience.id] = (self._world.version, slices)
         return slices
 
-    def _page(self, order: list[str], cursor: str, limit: int, total: int, fields: list[str] | None) -> bytes:
-        start, page_number = self._place(cursor)
+    def _page(self, order: list[str], total: int, paging: Paging) -> bytes:
+        start, page_number = self._place(paging.cursor)
+        if paging.sort_field is not None:
+            order = self._sorted(order, paging.sort_field, is_descending=paging.is_descending)
         short = self._faults.get("short_scan")
         end = len(order) if short is None else int(len(order) * float(short))
-        stop = min(start + limit, end)
-        kinds = self._rows_of(self._selection(fields))
+        stop = min(start + paging.limit, end)
+        kinds = self._rows_of(self._selection(paging.fields))
         rows = [self._row(id_, kinds) for id_ in order[start:stop]]
         missed, repeated = self._faults.get("rows_missed"), self._faults.get("rows_repeated")
         if missed:
@@ -169,17 +161,31 @@ class Scans:
             rows = [
                 row for place, row in enumerate(rows, start + 1) for _ in range(1 if place % repeated else 2)
             ]
-        following = _cursor(stop, page_number + 1) if stop < end else ""
+        has_more = stop < end or (bool(rows) and self._faults.get("empty_last_page") is not None)
+        following = _cursor(stop, page_number + 1) if has_more else ""
         status = "success" if self._faults.get("status_text") is not None else 200
+        cap = self._faults.get("total_capped")
+        total = total if cap is None else min(total, cap)
         head = _encode({"status": status, "message": "success", "_next": following, "total": total})
-        return head[:-1] + b',"data":[' + b",".join(rows) + b"]}"
+        data = b"[" + b",".join(rows) + b"]"
+        if not rows and self._faults.get("null_data") is not None:
+            data = b"null"
+        return head[:-1] + b',"data":' + data + b"}"
+
+    def _sorted(self, order: list[str], field: str, *, is_descending: bool) -> list[str]:
+        """By a field's values, numbers before text; those who have none come last."""
+        values = {id_: self._profiles.get(id_).get(field) for id_ in order}
+        having = [id_ for id_ in order if values[id_] is not None]
+
+        def key(id_: str) -> tuple[bool, t.Any]:
+            value = values[id_]
+            is_number = isinstance(value, (int, float))
+            return not is_number, value if is_number else str(value)
+
+        return sorted(having, key=key, reverse=is_descending) + [id_ for id_ in order if values[id_] is None]
 
     def _place(self, cursor: str) -> tuple[int, int]:
-        """The first row of the page that a cursor asks for, and the page's number.
-
-        Raises:
-            CursorError: If the cursor is no good.
-        """
+        """The first row of the page that a cursor asks for, and the page's number."""
         if not cursor:
             return 0, 0
         try:
@@ -198,13 +204,17 @@ class Scans:
             raise CursorError(msg, reply)
         return int(start), int(page_number)
 
-    def _selection(self, fields: list[str] | None) -> Selection:
+    def _selection(self, fields: tuple[str, ...] | None) -> Selection:
         system = self._faults.get("system_fields")
         asked = None if fields is None else frozenset(fields)
         if system == "unasked" and asked is not None:
             asked |= SYSTEM_FIELDS
-        without = SYSTEM_FIELDS if system == "absent" else frozenset[str]()
-        return Selection(asked, without, self._faults.get("old_style_values") is not None)
+        without = set(SYSTEM_FIELDS if system == "absent" else ())
+        if self._faults.get("segments_absent") is not None:
+            without |= {"segments", "_segments"}
+        if self._faults.get("segs_shown") is None:
+            without.add("_segs")
+        return Selection(asked, frozenset(without), self._faults.get("old_style_values") is not None)
 
     def _rows_of(self, selection: Selection) -> Rows:
         rows = self._rows.get(selection)
@@ -215,15 +225,16 @@ class Scans:
         return rows
 
     def _row(self, id_: str, rows: Rows) -> bytes:
-        segments = (
-            [audience.slug for audience in self._world.audiences() if id_ in audience.members]
-            if rows.have_segments
-            else ()
-        )
+        memberships: dict[str, t.Any] = {}
+        if rows.memberships:
+            audiences = [audience for audience in self._world.audiences() if id_ in audience.members]
+            slugs = [audience.slug for audience in audiences]
+            times = {audience.id: {"enter": audience.entered.get(id_, CREATED)} for audience in audiences}
+            memberships = {name: times if name == "_segs" else slugs for name in rows.memberships}
         number = self._profiles.number(id_)
         if number is None:
-            return rows.row_of_profile(self._profiles.get(id_), segments)
-        return rows.row_of_person(number, segments)
+            return rows.row_of_profile(self._profiles.get(id_), memberships)
+        return rows.row_of_person(number, memberships)
 
 
 def _cursor(start: int, page_number: int) -> str:

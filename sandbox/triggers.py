@@ -90,6 +90,8 @@ class Triggers:
             return [self._land_file(part, lines=lines, compress=compress) for part in parts]
 
     def _note(self, move: Move, audience: Audience, id_: str) -> None:
+        if not audience.emit_trigger:
+            return
         time = f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%dT%H:%M:%S.%f}000Z"
         event = {"id": audience.id, "event": move, "slug": audience.slug}
         if move != "change":

@@ -17,6 +17,8 @@ if t.TYPE_CHECKING:
     from sandbox.faults import Faults
     from sandbox.people import Profile
 
+CREATED = "2024-01-01T00:00:00Z"
+"""When everything began: audiences, their first members."""
 Move: t.TypeAlias = t.Literal["enter", "exit", "change"]
 
 
@@ -30,6 +32,8 @@ class AudienceSpec:
         slug: Its slug; made from the name by default.
         kind: `user`, or `content` for one that holds no people.
         is_invalid: Whether its filter no longer works.
+        emit_trigger: Whether it sends trigger messages.
+        schedule_exit: Whether a leave that time alone brings sends one too.
     """
 
     name: str
@@ -37,6 +41,8 @@ class AudienceSpec:
     slug: str | None = None
     kind: t.Literal["user", "content"] = "user"
     is_invalid: bool = False
+    emit_trigger: bool = True
+    schedule_exit: bool = True
 
 
 @dataclass
@@ -49,7 +55,10 @@ class Audience:
         name: Its name.
         kind: `user`, or `content`.
         is_invalid: Whether its filter no longer works.
+        emit_trigger: Whether it sends trigger messages.
+        schedule_exit: Whether a leave that time alone brings sends one too.
         members: The profiles that are in it, in the order of their coming.
+        entered: When each of those came who were not there from the start.
         left: The profiles that are not in it any more.
         moved: Those who came or left: how many ad hoc calls there had been, and whether they were in it before.
     """
@@ -59,7 +68,10 @@ class Audience:
     name: str
     kind: str
     is_invalid: bool
+    emit_trigger: bool = True
+    schedule_exit: bool = True
     members: dict[str, None] = field(default_factory=dict)
+    entered: dict[str, str] = field(default_factory=dict)
     left: dict[str, None] = field(default_factory=dict)
     moved: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
@@ -102,20 +114,15 @@ class World:
             self.add_audience(spec)
 
     def add_audience(self, spec: AudienceSpec) -> Audience:
-        """Make an audience with new people.
-
-        Args:
-            spec: The audience.
-
-        Returns:
-            It.
-        """
+        """Make an audience with new people."""
         slug = spec.slug or re.sub(r"[^a-z0-9]+", "_", spec.name.lower()).strip("_")
         with self.lock:
             # An audience that is made again after it was deleted is another one.
             number, self._made_audiences = self._made_audiences, self._made_audiences + 1
             id_ = hashlib.blake2b(f"{self._seed}/{number}/{slug}".encode(), digest_size=16).hexdigest()
-            audience = Audience(id_, slug, spec.name, spec.kind, spec.is_invalid)
+            audience = Audience(
+                id_, slug, spec.name, spec.kind, spec.is_invalid, spec.emit_trigger, spec.schedule_exit
+            )
             self._audiences[id_] = audience
             audience.members = dict.fromkeys(self.profiles.new_person() for _ in range(spec.members))
             return audience
@@ -126,17 +133,7 @@ class World:
             return list(self._audiences.values())
 
     def audience(self, name: str) -> Audience:
-        """An audience by slug, id or name.
-
-        Args:
-            name: Which.
-
-        Returns:
-            It.
-
-        Raises:
-            KeyError: If there is none.
-        """
+        """An audience by slug, id or name."""
         with self.lock:
             for audience in self._audiences.values():
                 if name in {audience.id, audience.slug, audience.name}:
@@ -144,30 +141,21 @@ class World:
         msg = f"audience {name}"
         raise KeyError(msg)
 
+    def audience_by_id_or_slug(self, name: str) -> Audience:
+        """An audience as Lytics' calls name it; raises `KeyError` if there is none."""
+        with self.lock:
+            for audience in self._audiences.values():
+                if name in {audience.id, audience.slug}:
+                    return audience
+        raise KeyError(f"audience {name}")
+
     def profile(self, id_: str) -> Profile:
-        """A profile, with typed values.
-
-        Args:
-            id_: Its `_id`.
-
-        Returns:
-            The profile.
-
-        Raises:
-            KeyError: If there is none.
-        """
+        """A profile, with typed values."""
         with self.lock:
             return self.profiles.get(id_)
 
     def keys(self, name: str) -> dict[str, list[str]]:
-        """Who is in an audience, by member key. Those that share an address share a key.
-
-        Args:
-            name: The audience.
-
-        Returns:
-            Profiles' `_id` by key; without those that have no address.
-        """
+        """Who is in an audience, by member key. Those that share an address share a key."""
         with self.lock:
             found: dict[str, list[str]] = {}
             for id_ in self.audience(name).members:
@@ -177,36 +165,17 @@ class World:
             return found
 
     def members(self, name: str) -> dict[str, list[Profile]]:
-        """Who is in an audience, as profiles; for a large one, see `keys`.
-
-        Args:
-            name: The audience.
-
-        Returns:
-            Profiles with typed values, by member key; without those that have no address.
-        """
+        """Who is in an audience, as profiles; for a large one, see `keys`."""
         with self.lock:
             return {key: [self.profile(id_) for id_ in ids] for key, ids in self.keys(name).items()}
 
     def profiles_without_identifier(self, name: str) -> int:
-        """How many members have no address.
-
-        Args:
-            name: The audience.
-        """
+        """How many members have no address."""
         with self.lock:
             return sum(self.profiles.key(id_) is None for id_ in self.audience(name).members)
 
     def enter(self, name: str, profile: Profile | None = None) -> str:
-        """Let somebody into an audience.
-
-        Args:
-            name: The audience.
-            profile: A profile, new or (by `_id`) known; a new person by default.
-
-        Returns:
-            Its `_id`.
-        """
+        """Let somebody into an audience."""
         with self.lock:
             audience = self.audience(name)
             if profile is None:
@@ -220,26 +189,13 @@ class World:
             return id_
 
     def reenter(self, name: str, id_: str) -> None:
-        """Let somebody who is known into an audience, such as one who left it.
-
-        Args:
-            name: The audience.
-            id_: The profile.
-
-        Raises:
-            KeyError: If there is none.
-        """
+        """Let somebody who is known into an audience, such as one who left it."""
         with self.lock:
             self.profile(id_)
             self._join(self.audience(name), id_)
 
     def leave(self, name: str, id_: str) -> None:
-        """Let somebody leave an audience.
-
-        Args:
-            name: The audience.
-            id_: The profile.
-        """
+        """Let somebody leave an audience."""
         with self.lock:
             audience = self.audience(name)
             del audience.members[id_]
@@ -249,12 +205,7 @@ class World:
                 self.profiles.store({**self.profile(id_), "_modified": _now()})
 
     def change(self, id_: str, **fields: t.Any) -> None:
-        """Change a profile.
-
-        Args:
-            id_: The profile.
-            **fields: New values; None takes a field away.
-        """
+        """Change a profile."""
         with self.lock:
             profile = {**self.profile(id_), **fields, "_modified": _now()}
             self.profiles.store({name: value for name, value in profile.items() if value is not None})
@@ -263,12 +214,7 @@ class World:
                     self._moved("change", audience, id_)
 
     def merge(self, id_: str, other: str) -> None:
-        """Make two profiles one: the other goes, with all of its memberships.
-
-        Args:
-            id_: The profile that stays.
-            other: The one that goes.
-        """
+        """Make two profiles one: the other goes, with all of its memberships."""
         with self.lock:
             merged = {**self.profile(other), **self.profile(id_)}
             for audience in self._audiences.values():
@@ -292,20 +238,7 @@ class World:
         merge: int = 0,
         readdress: int = 0,
     ) -> dict[str, list[str]]:
-        """Let time pass.
-
-        Args:
-            name: The audience.
-            enter: How many new people come in.
-            leave: How many members leave.
-            return_: How many of those who had left before come back.
-            change: How many members' fields change.
-            merge: How many pairs of members become one.
-            readdress: How many members change their address.
-
-        Returns:
-            The profiles concerned, by kind of change.
-        """
+        """Let time pass."""
         with self.lock:
             audience = self.audience(name)
             gone = list(audience.left)
@@ -332,33 +265,19 @@ class World:
             return done
 
     def rename_audience(self, name: str, *, new_name: str | None = None, new_slug: str | None = None) -> None:
-        """Give an audience another name or slug.
-
-        Args:
-            name: The audience.
-            new_name: Its new name.
-            new_slug: Its new slug.
-        """
+        """Give an audience another name or slug."""
         with self.lock:
             audience = self.audience(name)
             audience.name = new_name or audience.name
             audience.slug = new_slug or audience.slug
 
     def invalidate_audience(self, name: str) -> None:
-        """Make an audience's filter stop working.
-
-        Args:
-            name: The audience.
-        """
+        """Make an audience's filter stop working."""
         with self.lock:
             self.audience(name).is_invalid = True
 
     def remove_audience(self, name: str) -> None:
-        """Delete an audience.
-
-        Args:
-            name: The audience.
-        """
+        """Delete an audience."""
         with self.lock:
             del self._audiences[self.audience(name).id]
 
@@ -367,6 +286,7 @@ class World:
         audience.members[id_] = None
         audience.left.pop(id_, None)
         if not was_member:
+            audience.entered[id_] = _now()
             self._moved("enter", audience, id_)
 
     def _moved(self, move: Move, audience: Audience, id_: str) -> None:

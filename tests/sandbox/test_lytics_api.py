@@ -1,6 +1,9 @@
 """Lytics as the sandbox acts it out: the shapes, statuses and words of its documented replies."""
 
+import http.client
+import json
 import re
+import time
 
 import pytest
 import requests
@@ -9,8 +12,27 @@ from sandbox import AudienceSpec
 from sandbox.people import FIELDS
 from tests.sandbox.calls import lytics
 
-V1 = ["/api/segment", "/api/segment/vip_customers", "/api/segment/sizes", "/api/schema/user"]
-V2 = ["/v2/segment", "/v2/segment/vip_customers", "/v2/schema/user/field"]
+V1 = [
+    "/api/segment",
+    "/api/segment/vip_customers",
+    "/api/segment/vip_customers/sizes",
+    "/api/segment/sizes",
+    "/api/segment/attribution",
+    "/api/schema",
+    "/api/schema/user",
+    "/api/schema/user/fieldinfo",
+]
+V2 = ["/v2/segment", "/v2/segment/vip_customers", "/v2/schema/user", "/v2/schema/user/field"]
+# The names in the replies that Lytics' own client was recorded with.
+RECORDED_SEGMENT = {
+    "aid", "account_id", "id", "short_id", "name", "is_public", "public_name", "slug_name", "table", "segment_ql",
+    "author_id", "updated", "created", "modified_ms", "created_ms", "tags",
+}  # fmt: skip
+RECORDED_COLUMN = {"as", "is_by", "type", "op", "shortdesc", "longdesc", "froms", "identities"}
+META_FIELDS = {
+    "_id": "string", "_created": "date", "_modified": "date", "_last_scored": "date", "_split": "int", "_split2": "int",
+    "_segments": "[]string", "_segs": "membership", "_num_aliases": "int", "_num_events": "int", "_num_days": "int",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", V1)
@@ -72,16 +94,23 @@ def test_a_method_that_is_not_there_is_refused_in_the_envelope(box):
 
 def test_an_audience_by_slug_or_id(box):
     by_slug = lytics(box, "/api/segment/vip_customers").json()["data"]
-    assert by_slug == lytics(box, f"/v2/segment/{by_slug['id']}").json()["data"]
+    newer = lytics(box, f"/v2/segment/{by_slug['id']}").json()["data"]
+    assert newer == {**by_slug, "emit_trigger": True, "schedule_exit": True}
     assert re.fullmatch("[0-9a-f]{32}", by_slug["id"])
     assert (by_slug["slug_name"], by_slug["name"], by_slug["table"]) == (
         "vip_customers",
         "VIP Customers",
         "user",
     )
-    assert {"description", "kind", "is_public", "segment_ql", "created", "updated", "tags", "invalid"} <= set(
-        by_slug
-    )
+    assert RECORDED_SEGMENT | {"description", "kind", "invalid", "save_hist"} <= set(by_slug)
+    assert isinstance(by_slug["created_ms"], int)
+    assert by_slug == lytics(box, "/api/segment", table="user").json()["data"][0]
+
+
+def test_an_audience_tells_whether_it_sends_triggers(make_box):
+    box = make_box([AudienceSpec("A", emit_trigger=False), AudienceSpec("B", schedule_exit=False)])
+    shown = [lytics(box, f"/v2/segment/{name}").json()["data"] for name in "ab"]
+    assert [(item["emit_trigger"], item["schedule_exit"]) for item in shown] == [(False, True), (True, False)]
 
 
 def test_v2_tells_the_size_when_asked(box):
@@ -116,6 +145,37 @@ def test_sizes_of_several_audiences(make_box):
     ]
 
 
+def test_the_size_of_one_audience(box):
+    by_slug = lytics(box, "/api/segment/vip_customers").json()["data"]
+    size = {name: by_slug[name] for name in ("id", "name", "slug_name")} | {"size": 13}
+    for path in (f"/api/segment/{by_slug['id']}/sizes", "/api/segment/vip_customers/size"):
+        assert lytics(box, path).json()["data"] == size
+
+
+def test_sizes_over_time_are_those_of_today(make_box):
+    box = make_box([AudienceSpec("A", 3), AudienceSpec("B", 4)])
+    both = lytics(box, "/api/segment/attribution").json()["data"]
+    assert [item["metrics"][0]["value"] for item in both] == [3, 4]
+    assert set(both[0]["metrics"][0]) == {"value", "ts", "anomaly"}
+    assert both[0]["metrics"][0]["ts"].isdecimal(), "milliseconds, as text"
+    assert lytics(box, "/api/segment/attribution", ids=both[1]["id"]).json()["data"][0]["id"] == both[1]["id"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json"])
+def test_a_filter_can_be_validated(box, content_type):
+    def validated(text):
+        body = text if content_type == "text/plain" else json.dumps(text)
+        headers = {"Authorization": box.api_token, "Content-Type": content_type}
+        url = f"{box.lytics_url}/api/segment/validate"
+        return requests.post(url, data=body.encode(), headers=headers, timeout=30)
+
+    good = validated("FILTER INCLUDE `vip_customers` FROM user")
+    assert (good.status_code, good.json()) == (200, {"data": None, "status": 200, "message": "success"})
+    bad = validated('FILTER email = "a\\"')
+    assert (bad.status_code, bad.json()["data"], bad.json()["status"]) == (400, None, 400)
+    assert bad.json()["message"].startswith("Failed parsing segment QL")
+
+
 def test_the_size_of_a_filter_can_be_asked_once_in_ten_seconds(box):
     reply = lytics(box, "/api/segment/size", "FILTER INCLUDE vip_customers FROM user")
     assert reply.json()["data"] == {"size": 13}
@@ -128,7 +188,93 @@ def test_both_schema_calls_tell_the_same_fields(box):
     assert {item["id"]: item["type"] for item in newer} == {item["as"]: item["type"] for item in older}
     assert {item["id"] for item in newer} == set(FIELDS)
     assert {"shortdesc", "longdesc", "is_identifier", "is_pii", "mergeop"} <= set(newer[0])
-    assert {"is_by", "shortdesc", "longdesc"} <= set(older[0])
+    assert set(older[0]) == RECORDED_COLUMN
+    assert newer == lytics(box, "/v2/schema/user").json()["data"]["fields"]
+    tables = lytics(box, "/api/schema").json()["data"]
+    assert tables["user"]["columns"] == older
+    assert {"name", "by_fields", "columns"} == set(tables["content"])
+
+
+def test_every_account_has_the_documented_meta_fields_and_no_field_called_segments(box):
+    fields = {item["id"]: item["type"] for item in lytics(box, "/v2/schema/user/field").json()["data"]}
+    assert META_FIELDS.items() <= fields.items()
+    assert "segments" not in fields
+
+
+def test_field_info_counts_values(box):
+    info = lytics(box, "/api/schema/user/fieldinfo", fields="country,email", limit=2).json()["data"]
+    assert info["table"] == "user"
+    country, email = info["fields"]
+    assert (country["field"], email["field"]) == ("country", "email")
+    assert country["ents_present"] + country["ents_absent"] == 13
+    assert len(country["terms_counts"]) == 2
+    assert (email["more_terms"], email["ents_present"]) == (True, 13)
+
+
+ODD_VALUES = [
+    "a@example.com", "o'brien@example.com", 'a"b', "ab\\", 'a\\"b', '"jörg"@example.com', "日本@example.com", "😀", "a b",
+    "a/b", "a//b", "a?b#c", "100%", "a%2Fb", "..", ".", "a+b", "a&b=c", "line\nbreak", "tab\t", "\u2028", ";", "[x]", "{x}",
+    "x" * 256,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_a_profile_is_found_by_whatever_its_identifier_is(make_box, value):
+    box = make_box([AudienceSpec("A", 2), AudienceSpec("B", 0)])
+    box.world.fields["handle"] = ("string", "")
+    id_ = box.world.enter("b", {"handle": value, "email": "a@example.com"})
+    # As a client would that encodes everything: other clients take dots and slashes for their own.
+    path = "".join(f"%{byte:02X}" for byte in value.encode())
+    reply = raw_get(box, f"/api/entity/user/handle/{path}")
+    assert reply.keys() == {"data", "meta", "status", "message"}
+    assert (reply["message"], reply["data"]["_id"], reply["data"]["segments"]) == ("success", id_, ["b"])
+    assert set(reply["meta"]) == {"format", "name", "by_fields"}
+
+
+def raw_get(box, path):
+    connection = http.client.HTTPConnection(box.lytics_url.removeprefix("http://"), timeout=30)
+    connection.request("GET", path, headers={"Authorization": box.api_token})
+    reply = connection.getresponse()
+    assert reply.status == 200
+    return json.loads(reply.read())
+
+
+def test_a_profile_that_is_not_there_is_a_200_with_a_placeholder(box):
+    reply = lytics(box, "/api/entity/user/email/nobody@example.com")
+    assert (reply.status_code, reply.json()["status"], reply.json()["message"]) == (200, 200, "Not Found")
+    assert reply.json()["data"] == {"segments": ["not_found", "all"]}
+    assert lytics(box, "/api/entity/user/no_such_field/x").json()["message"] == "Not Found"
+    box.fault("entity_times_out")
+    id_ = next(iter(box.world.audience("vip_customers").members))
+    late = lytics(box, f"/api/entity/user/_id/{id_}")
+    assert (late.status_code, late.json()["message"]) == (200, "Timed out")
+    assert late.json()["data"] == {"segments": ["not_found", "all"]}
+
+
+def test_a_profile_is_looked_up_by_its_exact_identifier_with_the_fields_asked_for(box):
+    id_ = box.world.enter("vip_customers", {"email": "Ada@example.com", "first_name": "Ada"})
+    path = "/api/entity/user/email/Ada@example.com"
+    assert lytics(box, path, fields="first_name").json()["data"] == {"first_name": "Ada"}
+    assert lytics(box, "/api/entity/user/email/ada@example.com").json()["message"] == "Not Found"
+    assert lytics(box, f"/api/entity/user/{id_}").json()["data"]["first_name"] == "Ada"
+    box.world.leave("vip_customers", id_)
+    box.fault("index_lag", 100)
+    assert lytics(box, path).json()["data"]["segments"] == [], "what is looked up does not lag"
+
+
+def test_an_identity_that_is_not_there_is_a_404(box):
+    id_ = next(iter(box.world.audience("vip_customers").members))
+    reply = lytics(box, f"/v2/identity/user/_id/{id_}")
+    assert reply.json()["data"]["segments"] == ["vip_customers"]
+    assert lytics(box, "/v2/identity/user/email/nobody@example.com").status_code == 404
+
+
+def test_the_id_of_an_audience_can_be_a_path(box):
+    box.fault("audience_id_path", "../../../escaped")
+    shown = lytics(box, "/api/segment/vip_customers").json()["data"]
+    assert shown["id"] == "../../../escaped"
+    assert raw_get(box, "/api/segment/%2E%2E%2F%2E%2E%2F%2E%2E%2Fescaped")["data"] == shown
+    assert lytics(box, "/api/segment/sizes", ids=shown["id"]).json()["data"][0]["size"] == 13
 
 
 def test_the_account_has_fields_of_every_documented_type(box):
@@ -204,6 +350,14 @@ def test_lytics_waits_before_it_answers(box):
         requests.get(
             f"{box.lytics_url}/api/segment", headers={"Authorization": box.api_token}, timeout=(5, 0.05)
         )
+
+
+def test_lytics_sends_its_answer_byte_by_byte(box):
+    box.fault("lytics_drip", 0.02)
+    started = time.monotonic()
+    reply = lytics(box, "/api/segment/nobody")
+    assert time.monotonic() - started > 0.02 * len(reply.content)
+    assert reply.json()["message"] == "Could not find that segment"
 
 
 def test_the_status_of_v1_can_be_text(box):
