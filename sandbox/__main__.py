@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sandbox import report
 from sandbox.box import HOST, PortTakenError, Sandbox
-from sandbox.faults import KINDS
+from sandbox.fault_kinds import KINDS
 from sandbox.triggers import SHAPES
 from sandbox.world import AudienceSpec
 
@@ -42,11 +42,7 @@ class CommandError(Exception):
 
 
 def main() -> int:
-    """Run a command.
-
-    Returns:
-        The exit code: 0 if all is well, 1 if not, such as when list and audience differ.
-    """
+    """Run a command."""
     arguments = _parser().parse_args()
     try:
         code = int(arguments.run(arguments) or 0)
@@ -164,16 +160,14 @@ def _start(folder: Path) -> None:
         process.kill()
         process.wait()
         reason = log_path.read_text(encoding="utf-8").strip().splitlines()[-1:]
-        msg = f"The sandbox does not start: {''.join(reason) or f'see {log_path}'}"
-        raise CommandError(msg)
+        raise CommandError(f"The sandbox does not start: {''.join(reason) or f'see {log_path}'}")
 
 
 def _serve(arguments: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.WARNING)
     folder: Path = arguments.folder
     if _running(folder) is not None:
-        msg = f"The sandbox in {folder} is up already."
-        raise CommandError(msg)
+        raise CommandError(f"The sandbox in {folder} is up already.")
     audiences, faults = _asked_for(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -207,10 +201,9 @@ def _serve(arguments: argparse.Namespace) -> None:
         # Last of all: `down` waits for it.
         path.unlink(missing_ok=True)
     except PortTakenError as error:
-        msg = (
+        raise CommandError(
             f"{error} Choose another with --lytics-port, --cordial-port or --sftp-port, or stop what uses it."
-        )
-        raise CommandError(msg) from error
+        ) from error
 
 
 def _asked_for(arguments: argparse.Namespace) -> tuple[list[AudienceSpec], list[dict[str, t.Any]]]:
@@ -285,8 +278,7 @@ def _faults(_: argparse.Namespace) -> None:
 def _audience(text: str) -> AudienceSpec:
     name, _, members = text.rpartition("=")
     if not (name and members.isdecimal()):
-        msg = f"An audience is NAME=MEMBERS, such as 'VIP Customers=1000', not {text!r}."
-        raise CommandError(msg)
+        raise CommandError(f"An audience is NAME=MEMBERS, such as 'VIP Customers=1000', not {text!r}.")
     return AudienceSpec(name, int(members))
 
 
@@ -295,13 +287,11 @@ def _parsed_fault(text: str) -> dict[str, t.Any]:
         r"(?P<name>\w+)(=(?P<value>[^@#~]*))?(@(?P<path>[^#~]*))?(#(?P<nth>\d+))?(~(?P<chance>[\d.]+))?", text
     )
     if found is None:
-        msg = f"A fault is {FAULT}, such as cordial_status=500@/v2/jobs#2, not {text!r}."
-        raise CommandError(msg)
+        raise CommandError(f"A fault is {FAULT}, such as cordial_status=500@/v2/jobs#2, not {text!r}.")
     given = {name: value for name, value in found.groupdict().items() if value is not None}
     fault: dict[str, t.Any] = {"name": given["name"], "path": given.get("path")}
     if given["name"] not in KINDS:
-        msg = f"There is no fault {given['name']!r}: `python -m sandbox faults` lists them."
-        raise CommandError(msg)
+        raise CommandError(f"There is no fault {given['name']!r}: `python -m sandbox faults` lists them.")
     if "value" in given:
         fault["value"] = given["value"]
         with contextlib.suppress(json.JSONDecodeError):
@@ -322,8 +312,7 @@ def _state(folder: Path) -> dict[str, t.Any]:
     try:
         return t.cast("dict[str, t.Any]", json.loads((folder / "state.json").read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError) as error:
-        msg = f"No sandbox is up in {folder}: start it with `python -m sandbox up`."
-        raise CommandError(msg) from error
+        raise CommandError(f"No sandbox is up in {folder}: start it with `python -m sandbox up`.") from error
 
 
 def _running(folder: Path) -> int | None:
@@ -346,13 +335,13 @@ def _call(folder: Path, method: str, path: str, body: dict[str, t.Any] | None = 
         reply = connection.getresponse()
         answer = json.loads(reply.read())
     except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
-        msg = f"The sandbox in {folder} does not answer: start it again with `python -m sandbox up`."
-        raise CommandError(msg) from error
+        raise CommandError(
+            f"The sandbox in {folder} does not answer: start it again with `python -m sandbox up`."
+        ) from error
     finally:
         connection.close()
     if reply.status >= http.HTTPStatus.BAD_REQUEST:
-        msg = f"The sandbox refuses: {answer.get('error')}"
-        raise CommandError(msg)
+        raise CommandError(f"The sandbox refuses: {answer.get('error')}")
     return answer
 
 

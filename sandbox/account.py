@@ -47,6 +47,8 @@ class Account:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.saved_audiences: dict[str, str] = {}
+        """Rules that somebody saved in Cordial: each means the contacts of a list."""
         self.lock = threading.RLock()
         self.database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self.database.executescript(
@@ -81,17 +83,7 @@ class Account:
             }
 
     def add_attribute(self, key: str, kind: str, name: str | None = None, **more: t.Any) -> bool:
-        """Make an attribute.
-
-        Args:
-            key: Its key.
-            kind: Its type.
-            name: Its name for people.
-            **more: validators, options.
-
-        Returns:
-            False if there is one already.
-        """
+        """Make an attribute."""
         body = {
             "key": key,
             "name": name or key,
@@ -111,22 +103,13 @@ class Account:
             return added.rowcount == 1
 
     def change_attribute(self, key: str, **changes: t.Any) -> None:
-        """Change an attribute.
-
-        Args:
-            key: Which.
-            **changes: New values of its fields.
-        """
+        """Change an attribute."""
         with self.lock:
             body = {**self.attributes()[key], **changes, "lm": _stamp()}
             self.database.execute("UPDATE attributes SET body = ? WHERE key = ?", (_encode(body), key))
 
     def remove_attribute(self, key: str) -> None:
-        """Delete an attribute.
-
-        Args:
-            key: Which.
-        """
+        """Delete an attribute."""
         with self.lock:
             self.database.execute("DELETE FROM attributes WHERE key = ?", (key,))
 
@@ -136,25 +119,13 @@ class Account:
             return dict(self.database.execute("SELECT id, name FROM lists ORDER BY id"))
 
     def is_enhanced(self, list_id: int) -> bool:
-        """Whether a list records the day on which each contact joined.
-
-        Args:
-            list_id: The list.
-        """
+        """Whether a list records the day on which each contact joined."""
         with self.lock:
             row = self.database.execute("SELECT enhanced FROM lists WHERE id = ?", (list_id,)).fetchone()
             return bool(row and row[0])
 
     def add_list(self, name: str, *, enhanced: bool = True) -> int:
-        """Make a list.
-
-        Args:
-            name: Its name.
-            enhanced: Whether it records the day on which each contact joins.
-
-        Returns:
-            Its id.
-        """
+        """Make a list."""
         with self.lock:
             added = self.database.execute(
                 "INSERT INTO lists (name, enhanced) VALUES (?, ?)", (name, int(enhanced))
@@ -162,51 +133,27 @@ class Account:
             return int(added.lastrowid or 0)
 
     def change_list(self, list_id: int, name: str, *, enhanced: bool) -> None:
-        """Change a list.
-
-        Args:
-            list_id: The list.
-            name: Its new name.
-            enhanced: Whether it records the day on which each contact joins.
-        """
+        """Change a list."""
         with self.lock:
             self.database.execute(
                 "UPDATE lists SET name = ?, enhanced = ? WHERE id = ?", (name, int(enhanced), list_id)
             )
 
     def remove_list(self, list_id: int) -> None:
-        """Delete a list; its contacts stay.
-
-        Args:
-            list_id: The list.
-        """
+        """Delete a list; its contacts stay."""
         with self.lock:
             self.clear_list(list_id)
             self.database.execute("DELETE FROM lists WHERE id = ?", (list_id,))
 
     def list_id(self, name_or_id: str) -> int | None:
-        """A list by name or id.
-
-        Args:
-            name_or_id: Which.
-
-        Returns:
-            Its id; None if there is none.
-        """
+        """A list by name or id."""
         for id_, name in self.lists().items():
             if name_or_id in {name, str(id_)}:
                 return id_
         return None
 
     def list_members(self, name_or_id: str) -> set[str]:
-        """Who is on a list.
-
-        Args:
-            name_or_id: The list.
-
-        Returns:
-            Addresses.
-        """
+        """Who is on a list."""
         with self.lock:
             rows = self.database.execute(
                 "SELECT address FROM members WHERE list = ?", (self.list_id(name_or_id),)
@@ -214,14 +161,7 @@ class Account:
             return {address for (address,) in rows}
 
     def attributes_on_list(self, name_or_id: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
-        """Who is on a list, and what Cordial knows of them.
-
-        Args:
-            name_or_id: The list.
-
-        Yields:
-            Address and attributes, of one contact after the other.
-        """
+        """Who is on a list, and what Cordial knows of them."""
         list_id = self.list_id(name_or_id)
         # With a connection of its own, nobody waits for a long list.
         with contextlib.closing(sqlite3.connect(self._path)) as database:
@@ -230,27 +170,13 @@ class Account:
                 yield address, _decode(attributes)
 
     def contact_id(self, address: str) -> str:
-        """Cordial's own id of a contact, the cID.
-
-        Args:
-            address: Its address.
-
-        Returns:
-            24 hexadecimal digits; blank if there is none.
-        """
+        """Cordial's own id of a contact, the cID."""
         with self.lock:
             row = self.database.execute("SELECT rowid FROM contacts WHERE address = ?", (address,)).fetchone()
             return "" if row is None else f"{row[0]:024x}"
 
     def address_of(self, contact_id: str) -> str | None:
-        """The address of a contact.
-
-        Args:
-            contact_id: Its cID.
-
-        Returns:
-            Its address; None if there is none.
-        """
+        """The address of a contact."""
         with self.lock:
             row = self.database.execute(
                 "SELECT address FROM contacts WHERE rowid = ?", (int(contact_id, 16) & (2**63 - 1),)
@@ -258,26 +184,11 @@ class Account:
             return None if row is None else str(row[0])
 
     def contact(self, address: str) -> Contact | None:
-        """A contact.
-
-        Args:
-            address: Its address.
-
-        Returns:
-            The contact; None if there is none.
-        """
+        """A contact."""
         return self.contacts("WHERE address = ?", address).get(address)
 
     def contacts(self, where: str = "", *values: str) -> dict[str, Contact]:
-        """Contacts by address.
-
-        Args:
-            where: A condition; all by default.
-            *values: Values for it.
-
-        Returns:
-            The contacts.
-        """
+        """Contacts by address."""
         with self.lock:
             names = self.lists()
             lists: dict[str, set[str]] = {}
@@ -290,14 +201,7 @@ class Account:
             }
 
     def status_and_attributes(self, address: str) -> tuple[str, dict[str, t.Any]] | None:
-        """A contact without its lists, which an import does not need to know.
-
-        Args:
-            address: Its address.
-
-        Returns:
-            Subscribe status and attributes; None if there is none.
-        """
+        """A contact without its lists, which an import does not need to know."""
         with self.lock:
             row = self.database.execute(
                 "SELECT status, attributes FROM contacts WHERE address = ?", (address,)
@@ -305,13 +209,7 @@ class Account:
             return None if row is None else (row[0], _decode(row[1]))
 
     def put_contact(self, address: str, attributes: dict[str, t.Any], subscribe_status: str) -> None:
-        """Make or replace a contact.
-
-        Args:
-            address: Its address.
-            attributes: Value by key.
-            subscribe_status: Its status.
-        """
+        """Make or replace a contact."""
         with self.lock:
             self.database.execute(
                 "INSERT INTO contacts VALUES (?, ?, ?) ON CONFLICT (address) DO UPDATE "
@@ -320,93 +218,59 @@ class Account:
             )
 
     def remove_contact(self, address: str) -> None:
-        """Delete a contact, and take it off all lists.
-
-        Args:
-            address: Its address.
-        """
+        """Delete a contact, and take it off all lists."""
         with self.lock:
             self.database.execute("DELETE FROM contacts WHERE address = ?", (address,))
             self.database.execute("DELETE FROM members WHERE address = ?", (address,))
 
     def join(self, list_id: int, address: str) -> None:
-        """Put a contact on a list.
-
-        Args:
-            list_id: The list.
-            address: The contact.
-        """
+        """Put a contact on a list."""
         with self.lock:
             self.database.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", (list_id, address))
 
     def leave(self, list_id: int, address: str) -> None:
-        """Take a contact off a list.
-
-        Args:
-            list_id: The list.
-            address: The contact.
-        """
+        """Take a contact off a list."""
         with self.lock:
             self.database.execute("DELETE FROM members WHERE list = ? AND address = ?", (list_id, address))
 
     def clear_list(self, list_id: int) -> None:
-        """Take everybody off a list.
-
-        Args:
-            list_id: The list.
-        """
+        """Take everybody off a list."""
         with self.lock:
             self.database.execute("DELETE FROM members WHERE list = ?", (list_id,))
 
     def list_size(self, list_id: int) -> int:
-        """How many contacts are on a list.
-
-        Args:
-            list_id: The list.
-        """
+        """How many contacts are on a list."""
         with self.lock:
             return int(
                 self.database.execute("SELECT COUNT(*) FROM members WHERE list = ?", (list_id,)).fetchone()[0]
             )
 
     def add_job(self, body: dict[str, t.Any]) -> str:
-        """Note a new job.
-
-        Args:
-            body: The job as Cordial shows it.
-
-        Returns:
-            Its id.
-        """
+        """Note a new job."""
         id_ = secrets.token_hex(12)
         with self.lock:
             self.database.execute("INSERT INTO jobs (id, body) VALUES (?, ?)", (id_, _encode(body)))
         return id_
 
     def change_job(self, id_: str, **changes: t.Any) -> None:
-        """Note a job's progress.
-
-        Args:
-            id_: The job.
-            **changes: New values of its fields.
-        """
+        """Note a job's progress."""
         with self.lock:
             body = self.job(id_) or {}
             self.database.execute(
                 "UPDATE jobs SET body = ? WHERE id = ?", (_encode({**body, **changes}), id_)
             )
 
-    def job(self, id_: str) -> dict[str, t.Any] | None:
-        """A job.
-
-        Args:
-            id_: Its id.
-
-        Returns:
-            The job as Cordial shows it; None if there is none.
-        """
+    def job_number(self, id_: str) -> int:
+        """The number of a job, for an account whose jobs have numbers for ids."""
         with self.lock:
-            row = self.database.execute("SELECT body FROM jobs WHERE id = ?", (id_,)).fetchone()
+            return int(self.database.execute("SELECT number FROM jobs WHERE id = ?", (id_,)).fetchone()[0])
+
+    def job(self, id_: str) -> dict[str, t.Any] | None:
+        """A job."""
+        with self.lock:
+            row = self.database.execute(
+                "SELECT body FROM jobs WHERE id = ? OR CAST(number AS TEXT) = ?", (id_, id_)
+            ).fetchone()
             return None if row is None else t.cast("dict[str, t.Any]", _decode(row[0]))
 
     def jobs(self) -> dict[str, dict[str, t.Any]]:

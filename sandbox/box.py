@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from sandbox import sftp
 from sandbox.account import Account
 from sandbox.controls import controls
 from sandbox.cordial import CordialServer
@@ -24,6 +23,7 @@ from sandbox.jobs import Jobs
 from sandbox.lytics import lytics_app
 from sandbox.people import ATTRIBUTES, FIELD_MAPPING
 from sandbox.scans import Scans
+from sandbox.sftp import PASSWORD, USERNAME, host_key_line, login_key, sftp_server
 from sandbox.transports import Transports
 from sandbox.triggers import Triggers
 from sandbox.verify import Verification, verify
@@ -33,7 +33,7 @@ if t.TYPE_CHECKING:
     from typing_extensions import Self
 
     from sandbox.account import Contact
-    from sandbox.faults import Server
+    from sandbox.fault_kinds import Server
     from sandbox.triggers import Shape
 
 HOST = "127.0.0.1"
@@ -113,10 +113,10 @@ class Sandbox:
             self.account.add_attribute(key, kind)
         self.api_token = API_TOKEN
         self.api_key = API_KEY
-        self.storage_username = sftp.USERNAME
-        self.storage_password = sftp.PASSWORD
-        self.storage_private_key = sftp.login_key().export_private_key().decode()
-        self.storage_host_key = sftp.host_key_line()
+        self.storage_username = USERNAME
+        self.storage_password = PASSWORD
+        self.storage_private_key = login_key().export_private_key().decode()
+        self.storage_host_key = host_key_line()
         self._requests: list[Request] = []
         self._ports = (lytics_port, cordial_port, sftp_port)
         transports = Transports(self.faults, s3_endpoint=s3_endpoint, gcs_endpoint=gcs_endpoint)
@@ -131,8 +131,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         self._thread.start()
         if not self._started.wait(START_SECONDS):
-            msg = "The sandbox does not start."
-            raise TimeoutError(msg)
+            raise TimeoutError("The sandbox does not start.")
         if self._failure is not None:
             self._thread.join()
             self.account.close()
@@ -160,11 +159,7 @@ class Sandbox:
         return f"sftp://{HOST}:{self._ports[2]}/import"
 
     def tap_config(self, **overrides: t.Any) -> dict[str, t.Any]:
-        """A configuration of tap-lytics-audience for this sandbox.
-
-        Args:
-            **overrides: Other values.
-        """
+        """A configuration of tap-lytics-audience for this sandbox."""
         return {
             "api_url": self.lytics_url,
             "api_token": self.api_token,
@@ -174,11 +169,7 @@ class Sandbox:
         }
 
     def target_config(self, **overrides: t.Any) -> dict[str, t.Any]:
-        """A configuration of target-cordial for this sandbox.
-
-        Args:
-            **overrides: Other values.
-        """
+        """A configuration of target-cordial for this sandbox."""
         return {
             "api_url": self.cordial_url,
             "api_key": self.api_key,
@@ -202,24 +193,11 @@ class Sandbox:
         once: bool = False,
         chance: float | None = None,
     ) -> None:
-        """Switch a fault on; see `Faults.set`.
-
-        Args:
-            name: Its name.
-            value: What it takes.
-            path: Only on calls whose method and path hold this text.
-            nth: Only on the n-th such call.
-            once: Only the first time.
-            chance: Only with this probability.
-        """
+        """Switch a fault on; see `Faults.set`."""
         self.faults.set(name, value, path=path, nth=nth, once=once, chance=chance)
 
     def clear_faults(self, *names: str) -> None:
-        """Switch faults off.
-
-        Args:
-            *names: Which; all if none is named.
-        """
+        """Switch faults off."""
         for name in names or (None,):
             self.faults.clear(name)
 
@@ -233,19 +211,7 @@ class Sandbox:
         compress: bool = False,
         **moves: int,
     ) -> dict[str, list[str]]:
-        """Let time pass, and the trigger messages about it land.
-
-        Args:
-            audience: The audience.
-            shape: The shape of a message.
-            batch: The most messages a file.
-            lines: As JSON lines, not as an array.
-            compress: With gzip.
-            **moves: How many enter, leave and so on; see `World.advance`.
-
-        Returns:
-            The profiles concerned, by kind of change, and under `landed` the names of the new files.
-        """
+        """Let time pass, and the trigger messages about it land."""
         done = self.world.advance(audience, **moves)
         landed = self.land_triggers(shape=shape, batch=batch, lines=lines, compress=compress)
         return {**done, "landed": landed}
@@ -253,17 +219,7 @@ class Sandbox:
     def land_triggers(
         self, *, shape: Shape = "default", batch: int = 1, lines: bool = False, compress: bool = False
     ) -> list[str]:
-        """Let the trigger messages about all moves since the last time land; see `Triggers.land`.
-
-        Args:
-            shape: The shape of a message.
-            batch: The most messages a file.
-            lines: As JSON lines, not as an array.
-            compress: With gzip.
-
-        Returns:
-            The names of the new files; none if there is no folder for them.
-        """
+        """Let the trigger messages about all moves since the last time land; see `Triggers.land`."""
         if self._triggers is None:
             return []
         return self._triggers.land(shape=shape, batch=batch, lines=lines, compress=compress)
@@ -282,11 +238,7 @@ class Sandbox:
         return self.account.contacts()
 
     def list_members(self, name: str) -> set[str]:
-        """The addresses on a list.
-
-        Args:
-            name: The list.
-        """
+        """The addresses on a list."""
         return self.account.list_members(name)
 
     def jobs(self) -> list[dict[str, t.Any]]:
@@ -299,28 +251,15 @@ class Sandbox:
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
     def verify(self, audience: str, list_name: str) -> Verification:
-        """Compare an audience with a list, member by member and attribute by attribute.
-
-        Args:
-            audience: The audience.
-            list_name: The list.
-        """
+        """Compare an audience with a list, member by member and attribute by attribute."""
         return verify(self.world, self.account, audience, list_name)
 
     def wait_idle(self, seconds: float = 30) -> None:
-        """Wait until no job is under way.
-
-        Args:
-            seconds: The most to wait.
-
-        Raises:
-            TimeoutError: If one still is.
-        """
+        """Wait until no job is under way."""
         end = time.monotonic() + seconds
         while not self._jobs.is_idle:
             if time.monotonic() > end:
-                msg = "A job is still under way."
-                raise TimeoutError(msg)
+                raise TimeoutError("A job is still under way.")
             time.sleep(0.01)
 
     def _main(self) -> None:
@@ -339,7 +278,7 @@ class Sandbox:
             lytics_port = await _listen(stack, lytics, self._ports[0])
             cordial_port = await _listen(stack, cordial, self._ports[1])
             with _port_named(self._ports[2]):
-                files = sftp.sftp_server(self.folder / "sftp", self._ports[2], self.faults)
+                files = sftp_server(self.folder / "sftp", self._ports[2], self.faults)
                 sftp_port = await stack.enter_async_context(files)
             stack.push_async_callback(self._jobs.close)
             self._ports = (lytics_port, cordial_port, sftp_port)
@@ -388,5 +327,4 @@ def _port_named(port: int) -> t.Iterator[None]:
         yield
     except OSError as error:
         words = os.strerror(error.errno) if error.errno else str(error)
-        msg = f"Port {port} on {HOST} cannot be had: {words}."
-        raise PortTakenError(msg) from error
+        raise PortTakenError(f"Port {port} on {HOST} cannot be had: {words}.") from error

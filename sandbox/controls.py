@@ -12,20 +12,37 @@ from aiohttp import web
 from sandbox.replies import json_reply
 
 if t.TYPE_CHECKING:
-    from sandbox.box import Sandbox
+    from sandbox.faults import Faults
+    from sandbox.verify import Verification
+    from sandbox.world import World
 
-Call: t.TypeAlias = t.Callable[["Sandbox", dict[str, t.Any]], t.Any]
+
+class Controlled(t.Protocol):
+    """What is controlled: a sandbox."""
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong."""
+
+    @property
+    def world(self) -> World:
+        """The account at Lytics."""
+
+    def advance(self, audience: str, **moves: t.Any) -> dict[str, list[str]]:
+        """Let time pass."""
+
+    def jobs(self) -> list[dict[str, t.Any]]:
+        """All jobs at Cordial."""
+
+    def verify(self, audience: str, list_name: str) -> Verification:
+        """Compare an audience with a list."""
 
 
-def controls(box: Sandbox) -> t.Any:
-    """A middleware that answers calls whose path begins with `/sandbox/`; they need no key, as all is on loopback.
+Call: t.TypeAlias = t.Callable[[Controlled, dict[str, t.Any]], t.Any]
 
-    Args:
-        box: The sandbox.
 
-    Returns:
-        The middleware.
-    """
+def controls(box: Controlled) -> t.Any:
+    """A middleware that answers calls whose path begins with `/sandbox/`; they need no key, as all is on loopback."""
 
     @web.middleware
     async def control(request: web.Request, handler: t.Any) -> web.StreamResponse:
@@ -48,25 +65,25 @@ def controls(box: Sandbox) -> t.Any:
     return control
 
 
-def _health(_: Sandbox, __: dict[str, t.Any]) -> t.Any:
+def _health(_: Controlled, __: dict[str, t.Any]) -> t.Any:
     return {"pid": os.getpid()}
 
 
-def _faults(box: Sandbox, _: dict[str, t.Any]) -> t.Any:
+def _faults(box: Controlled, _: dict[str, t.Any]) -> t.Any:
     return {"faults": box.faults.describe()}
 
 
-def _set_fault(box: Sandbox, body: dict[str, t.Any]) -> t.Any:
+def _set_fault(box: Controlled, body: dict[str, t.Any]) -> t.Any:
     box.faults.set(str(body.pop("name", "")), body.pop("value", True), **body)
     return _faults(box, body)
 
 
-def _clear_faults(box: Sandbox, body: dict[str, t.Any]) -> t.Any:
+def _clear_faults(box: Controlled, body: dict[str, t.Any]) -> t.Any:
     box.faults.clear(body.get("name"))
     return _faults(box, body)
 
 
-def _advance(box: Sandbox, body: dict[str, t.Any]) -> t.Any:
+def _advance(box: Controlled, body: dict[str, t.Any]) -> t.Any:
     if "return" in body:
         # A Python parameter cannot have that name.
         body["return_"] = body.pop("return")
@@ -74,7 +91,7 @@ def _advance(box: Sandbox, body: dict[str, t.Any]) -> t.Any:
     return {kind: len(ids) for kind, ids in done.items()}
 
 
-def _audiences(box: Sandbox, _: dict[str, t.Any]) -> t.Any:
+def _audiences(box: Controlled, _: dict[str, t.Any]) -> t.Any:
     return [
         {
             "name": audience.name,
@@ -86,11 +103,11 @@ def _audiences(box: Sandbox, _: dict[str, t.Any]) -> t.Any:
     ]
 
 
-def _verify(box: Sandbox, body: dict[str, t.Any]) -> t.Any:
+def _verify(box: Controlled, body: dict[str, t.Any]) -> t.Any:
     return msgspec.to_builtins(box.verify(str(body["audience"]), str(body["list"])))
 
 
-def _jobs(box: Sandbox, _: dict[str, t.Any]) -> t.Any:
+def _jobs(box: Controlled, _: dict[str, t.Any]) -> t.Any:
     return box.jobs()
 
 

@@ -17,9 +17,9 @@ from aiohttp import web
 from sandbox.cordial_call import RefusedError, no_record, page_reply, paging, read_body
 from sandbox.cordial_contacts import ContactCalls
 from sandbox.cordial_lists import ListCalls
-from sandbox.exporting import TYPES
+from sandbox.export_call import problem_of_export
 from sandbox.import_call import problem_of
-from sandbox.replies import abort, cut, json_reply
+from sandbox.replies import abort, cut, drip, json_reply
 from sandbox.transports import TransportError
 
 if t.TYPE_CHECKING:
@@ -32,14 +32,6 @@ if t.TYPE_CHECKING:
 MAX_BODY = 10 * 1024 * 1024
 MAX_STATISTICS = 25
 JOB_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled", "Failed", "Done")
-DESTINATIONS: dict[str, tuple[str, ...]] = {
-    "AWS": (),
-    "FTP": ("server", "port", "username", "path"),
-    "SFTP": ("server", "port", "username", "path"),
-    "S3": ("aws_bucket", "aws_region", "path"),
-    "GCS": ("gcs_bucket", "path"),
-    "AZUREBLOB": ("account", "container", "path"),
-}
 _COMPARED: dict[str, t.Callable[[t.Any, t.Any], bool]] = {
     "gt": lambda left, right: left > right,
     "gte": lambda left, right: left >= right,
@@ -65,17 +57,11 @@ class CordialServer:
         self._api_key = api_key
 
     def app(self, middlewares: t.Sequence[t.Any] = ()) -> web.Application:
-        """The API as a web application.
-
-        Args:
-            middlewares: More to do around each call.
-
-        Returns:
-            The application.
-        """
+        """The API as a web application."""
         app = web.Application(middlewares=[*middlewares, self._guard], client_max_size=MAX_BODY)
         app.router.add_post("/v2/contactimports", self._post_import)
         app.router.add_post("/v2/contactexports", self._post_export)
+        app.router.add_get("/v2/health", self._get_health)
         app.router.add_get("/v2/jobs", self._get_jobs)
         app.router.add_get("/v2/jobs/{id}", self._get_job)
         for calls in (ListCalls(self._account, self._faults), ContactCalls(self._account, self._faults)):
@@ -98,6 +84,8 @@ class CordialServer:
             abort(request)
         if self._faults.get("answer_cut") is not None:
             await cut(request, reply)
+        if (seconds := self._faults.get("cordial_drip")) is not None:
+            await drip(request, reply, seconds)
         if self._faults.get("cordial_garbage") is not None:
             return web.Response(text="<html>Bad gateway</html>", content_type="text/html")
         return reply
@@ -144,18 +132,24 @@ class CordialServer:
         if shape is None:
             return reply
         body = msgspec.json.decode(t.cast("bytes", reply.body))
-        message = body.pop("message", None) or body.pop("messages", None)
+        message, by_field = body.pop("message"), body.pop("messages", None)
         if shape == "error":
             body = {"error": message}
         elif shape == "messages":
             body["messages"] = message
-        elif isinstance(message, str):
-            body["messages"] = {"validationErrors": {"body": [message]}}
+        else:
+            body["messages"] = by_field or {"validationErrors": {"body": [message]}}
         return json_reply(body, reply.status)
+
+    async def _get_health(self, _: web.Request) -> web.Response:
+        """Not in the Swagger, but asked by Segment's integration."""
+        return web.Response(text="Good")
 
     async def _post_import(self, request: web.Request) -> web.Response:
         body = await read_body(request)
         problem = problem_of(body)
+        if problem is None and "subscribe" in body and self._faults.get("subscribe_refused") is not None:
+            problem = "The subscribe field is not allowed."
         if problem is not None:
             raise RefusedError(406, problem)
         if (seconds := self._faults.get("zombie_import")) is not None:
@@ -164,50 +158,38 @@ class CordialServer:
         try:
             if (message := self._faults.get("jobid_error")) is not None:
                 raise TransportError(message)
-            return json_reply({"jobId": await self._jobs.start_import(body)}, 201)
+            return json_reply({"jobId": self._shown_id(await self._jobs.start_import(body))}, 201)
         except TransportError as error:
             reason = {"error": True, "errorKey": "GENERIC_ERROR_KEY", "message": str(error)}
             return json_reply({"jobId": reason}, 201)
 
     async def _post_export(self, request: web.Request) -> web.Response:
         body = await read_body(request)
-        kinds = {"destination": dict, "fields": list, "accountId": int}
-        for name, kind in kinds.items():
-            if not isinstance(body.get(name), kind):
-                raise RefusedError(400, f"The {name} field is required.")
-        if str(body.get("exportType", "csv")).lower() not in TYPES:
-            raise RefusedError(400, "The selected export type is invalid.")
-        destination = body["destination"]
-        needed = DESTINATIONS.get(str(destination.get("type")).upper())
-        if needed is None:
-            raise RefusedError(400, "The selected destination.type is invalid.")
-        for name in needed:
-            if not destination.get(name):
-                raise RefusedError(400, f"The destination.{name} field is required.")
-        for name in body.get("lists", ()):
-            if self._account.list_id(str(name)) is None:
-                raise RefusedError(400, f"List {name} does not exist.")
-        return json_reply({"jobId": self._jobs.start_export(body)})
+        problem = problem_of_export(body, self._account)
+        if problem is not None:
+            raise RefusedError(400, problem)
+        return json_reply({"jobId": self._shown_id(self._jobs.start_export(body))})
 
     async def _get_jobs(self, request: web.Request) -> web.Response:
         query = request.query
         status = query.get("status")
         if status is not None and status not in JOB_STATUSES:
             raise RefusedError(422, "The selected status is invalid.")
-        bounds = _time_bounds(query)
+        bounds = _time_bounds(query, refused=self._faults.get("time_form_refused"))
         size, _ = paging(query)
         if query.get("include") == "statistic" and size > MAX_STATISTICS:
             message = f"When include=statistic is requested, per_page must not exceed {MAX_STATISTICS}."
             raise RefusedError(400, message, "JOBS_STATISTIC_PER_PAGE_EXCEEDED")
         field = self._faults.get("job_id_field") or "_id"
+        is_nested = self._faults.get("job_id_shape") == "nested"
         found = [
-            {**_public(job), field: id_}
+            {**_public(job), field: {"$oid": id_} if is_nested else self._shown_id(id_)}
             for id_, job in self._jobs.listed().items()
             if query.get("jobName") in {None, job["jobName"]}
             and status in {None, job["status"]}
             and all(_is_within(job["times"].get(name), sign, bound) for name, sign, bound in bounds)
         ]
-        return page_reply(found, query)
+        return page_reply(found, query, most=self._faults.get("job_page_limit"))
 
     async def _get_job(self, request: web.Request) -> web.Response:
         job = self._account.job(request.match_info["id"])
@@ -215,19 +197,31 @@ class CordialServer:
             raise no_record()
         return json_reply(_public(job))
 
+    def _shown_id(self, job_id: str) -> str | int:
+        is_number = self._faults.get("job_id_shape") == "number"
+        return self._account.job_number(job_id) if is_number else job_id
 
-def _time_bounds(query: Mapping[str, str]) -> list[tuple[str, str, dt.datetime]]:
-    """The bounds of times in a query, such as `times[start][gte]`."""
+
+def _time_bounds(query: Mapping[str, str], *, refused: str | None) -> list[tuple[str, str, dt.datetime]]:
+    """The bounds of times in a query, such as `times[start][gte]`; in one form or the other if that is refused."""
     bounds = []
     for name, value in query.items():
         found = re.fullmatch(r"times\[(start|end)\]\[(gte?|lte?)\]", name)
         if found is None:
             continue
-        bound = _time(value)
-        if bound is None:
+        bound = _day(value)
+        form = "day" if bound is not None else "time"
+        bound = bound or _time(value)
+        if bound is None or form == refused:
             raise RefusedError(422, "Time value is incorrect")
         bounds.append((found[1], found[2], bound))
     return bounds
+
+
+def _day(text: str) -> dt.datetime | None:
+    """A day as Cordial's article 204570807 writes it: 31-01-2025."""
+    found = re.fullmatch(r"(\d\d)-(\d\d)-(\d{4})", text.strip())
+    return _time(f"{found[3]}-{found[2]}-{found[1]}") if found is not None else None
 
 
 def _time(text: str) -> dt.datetime | None:

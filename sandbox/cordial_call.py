@@ -24,11 +24,18 @@ class RefusedError(Exception):
         body: The answer.
     """
 
-    def __init__(self, status: int, message: t.Any, key: str = "GENERIC_ERROR_KEY") -> None:
-        super().__init__(str(message))
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        key: str = "GENERIC_ERROR_KEY",
+        fields: dict[str, list[str]] | None = None,
+    ) -> None:
+        super().__init__(message)
         self.status = status
-        name = "messages" if isinstance(message, dict) else "message"
-        self.body = {"error": True, "errorKey": key, name: message}
+        self.body: dict[str, t.Any] = {"error": True, "errorKey": key, "message": message}
+        if fields:
+            self.body["messages"] = {"validationErrors": fields}
 
 
 def no_record() -> RefusedError:
@@ -37,27 +44,12 @@ def no_record() -> RefusedError:
 
 
 def refuse_field(field: str, message: str) -> t.NoReturn:
-    """Refuse a call for one of its fields.
-
-    Args:
-        field: Which.
-        message: What is wrong with it.
-
-    Raises:
-        RefusedError: Always.
-    """
-    raise RefusedError(422, {"validationErrors": {field: [message]}})
+    """Refuse a call for one of its fields: `message` says it, and `messages` by field (Cordial Swagger v2: ContactError)."""
+    raise RefusedError(422, message, fields={field: [message]})
 
 
 async def read_body(request: web.Request) -> dict[str, t.Any]:
-    """The JSON object that a call sends.
-
-    Args:
-        request: The call.
-
-    Raises:
-        RefusedError: If it sends anything else.
-    """
+    """The JSON object that a call sends."""
     try:
         found = msgspec.json.decode(await request.read())
     except msgspec.DecodeError:
@@ -68,17 +60,7 @@ async def read_body(request: web.Request) -> dict[str, t.Any]:
 
 
 def paging(query: Mapping[str, str]) -> tuple[int, int]:
-    """Which page a call asks for.
-
-    Args:
-        query: Its query.
-
-    Returns:
-        How many records a page has, and the page's number.
-
-    Raises:
-        RefusedError: If they are no numbers.
-    """
+    """Which page a call asks for."""
     given = query.get("per_page", str(PER_PAGE)), query.get("page", "1")
     for name, value in zip(("per_page", "page"), given, strict=True):
         if not value.isdecimal() or int(value) < 1:
@@ -86,18 +68,16 @@ def paging(query: Mapping[str, str]) -> tuple[int, int]:
     return int(given[0]), int(given[1])
 
 
-def page_reply(found: list[t.Any], query: Mapping[str, str]) -> web.Response:
-    """A page of records.
-
-    Args:
-        found: All records.
-        query: Which page is asked for.
-
-    Raises:
-        RefusedError: If nothing is on it.
-    """
+def page_of(found: list[t.Any], query: Mapping[str, str], most: int | None = None) -> list[t.Any]:
+    """The records on the page that a call asks for; at most so many, whatever it asks."""
     size, page = paging(query)
-    part = found[(page - 1) * size : page * size]
+    size = size if most is None else min(size, most)
+    return found[(page - 1) * size : page * size]
+
+
+def page_reply(found: list[t.Any], query: Mapping[str, str], most: int | None = None) -> web.Response:
+    """A page of records; a 404 if nothing is on it."""
+    part = page_of(found, query, most)
     if not part:
         raise no_record()
     return json_reply(part)

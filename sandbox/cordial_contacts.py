@@ -32,17 +32,13 @@ class ContactCalls:
         self._faults = faults
 
     def route(self, app: web.Application) -> None:
-        """Answer an application's calls.
-
-        Args:
-            app: The application.
-        """
+        """Answer an application's calls."""
         router = app.router
         router.add_get("/v2/contacts", self._get_contacts)
         router.add_post("/v2/contacts", self._post_contact)
-        router.add_get("/v2/contacts/{key}", self._get_contact)
-        router.add_put("/v2/contacts/{key}", self._put_contact)
-        router.add_delete("/v2/contacts/{key}", self._delete_contact)
+        router.add_get("/v2/contacts/{key:[^/]+}", self._get_contact)
+        router.add_put("/v2/contacts/{key:[^/]+}", self._put_contact)
+        router.add_delete("/v2/contacts/{key:[^/]+}", self._delete_contact)
 
     async def _get_contacts(self, request: web.Request) -> web.Response:
         email = request.query.get("email")
@@ -59,7 +55,7 @@ class ContactCalls:
 
     async def _post_contact(self, request: web.Request) -> web.Response:
         body = await read_body(request)
-        address = (body.get("channels") or {}).get("email", {}).get("address")
+        address = _email(body).get("address")
         if not isinstance(address, str) or "@" not in address:
             refuse_field("channels.email.address", "The channels.email.address field is required.")
         address = self._address(address)
@@ -80,8 +76,10 @@ class ContactCalls:
 
     def _put(self, address: str, known: Contact, body: dict[str, t.Any]) -> None:
         """Change a contact as a call says: attributes and lists stand beside the channels, or under `attributes`."""
-        fields = {name: value for name, value in body.items() if name not in _NO_FIELDS}
-        fields |= body.get("attributes") or {}
+        more = body.get("attributes") or {}
+        if not isinstance(more, dict):
+            refuse_field("attributes", "The attributes field is invalid.")
+        fields = {name: value for name, value in body.items() if name not in _NO_FIELDS} | more
         attributes = self._account.attributes()
         values = dict(known.attributes)
         lists: dict[int, bool] = {}
@@ -96,7 +94,7 @@ class ContactCalls:
                 lists[list_id] = value
             else:
                 refuse_field(name, f"The {name} field is invalid.")
-        status = (body.get("channels") or {}).get("email", {}).get("subscribeStatus", known.subscribe_status)
+        status = _email(body).get("subscribeStatus", known.subscribe_status)
         if status not in STATUSES:
             refuse_field("channels.email.subscribeStatus", "The selected subscribeStatus is invalid.")
         if known.subscribe_status == "unsubscribed" and not body.get("forceSubscribe"):
@@ -128,6 +126,15 @@ class ContactCalls:
             "channels": {"email": {"address": address, "subscribeStatus": contact.subscribe_status}},
             "lists": sorted(contact.lists),
         }
+
+
+def _email(body: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What a call says of the channel email."""
+    channels = body.get("channels") or {}
+    email = channels.get("email") or {} if isinstance(channels, dict) else None
+    if not isinstance(email, dict):
+        refuse_field("channels.email.address", "The channels.email.address field is required.")
+    return email
 
 
 def _number(value: t.Any) -> t.Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from sandbox.cordial_call import RefusedError, no_record, read_body, refuse_field
+from sandbox.cordial_call import RefusedError, no_record, page_of, read_body
 from sandbox.replies import json_reply
 
 if t.TYPE_CHECKING:
@@ -31,11 +31,7 @@ class ListCalls:
         self._faults = faults
 
     def route(self, app: web.Application) -> None:
-        """Answer an application's calls.
-
-        Args:
-            app: The application.
-        """
+        """Answer an application's calls."""
         router = app.router
         router.add_get("/v2/accountlists", self._get_lists)
         router.add_post("/v2/accountlists", self._post_list)
@@ -94,6 +90,8 @@ class ListCalls:
             for key, attribute in self._account.attributes().items()
             if kind in {None, attribute["type"]} and indexed in {None, str(int(attribute["index"]))}
         }
+        if (size := self._faults.get("attributes_paged")) is not None:
+            found = dict(page_of(list(found.items()), {"per_page": str(size), **request.query}))
         if shape == "empty" or not found:
             return json_reply([])
         return json_reply(found if shape == "object" else list(found.values()))
@@ -157,10 +155,10 @@ class ListCalls:
         """The name and the tracking of a list that is to be, if nothing is wrong with them."""
         name = body.get("name")
         if not isinstance(name, str) or not name:
-            refuse_field("name", "The name field is required.")
+            raise RefusedError(422, "The name field is required.")
         is_enhanced = body.get("enhanced", False)
         if not isinstance(is_enhanced, bool):
-            refuse_field("enhanced", "The enhanced field must be true or false.")
+            raise RefusedError(422, "The enhanced field must be true or false.")
         if name.lower() == "cid":
             raise RefusedError(422, "cid is not allowed for list names.")
         allowed = r"[A-Za-z0-9-]+" if self._faults.get("no_underscores") is not None else r"[A-Za-z0-9_-]+"

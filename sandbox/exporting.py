@@ -1,4 +1,4 @@
-"""What Cordial writes in an export file: contacts, their attributes, and who is on which list."""
+"""What Cordial writes in export files: contacts, their attributes, and who is on which list."""
 
 from __future__ import annotations
 
@@ -11,56 +11,80 @@ import msgspec
 
 if t.TYPE_CHECKING:
     from sandbox.account import Account, Contact
+    from sandbox.faults import Faults
 
 TYPES = frozenset({"csv", "json", "txt"})
+STATUS = "channels.email.subscribeStatus"
 
 
-def export_name(body: dict[str, t.Any], job_id: str) -> str:
-    """The name of an export file.
+class Exporting:
+    """Writes the files of one export call (Cordial Swagger v2: SourceCE)."""
 
-    Args:
-        body: The export call (Cordial Swagger v2: SourceCE).
-        job_id: Its job.
-    """
-    kind = str(body.get("exportType", "csv")).lower()
-    return f"{body.get('name', job_id)}.{kind}" + (".gz" if body.get("compress") else "")
+    def __init__(self, account: Account, faults: Faults, body: dict[str, t.Any], job_id: str) -> None:
+        self._account = account
+        self._faults = faults
+        self._body = body
+        self._job_id = job_id
+        self._kind = str(body.get("exportType") or "csv").lower()
 
+    def files(self) -> tuple[dict[str, bytes], int]:
+        """The files by name, most often one, and how many contacts they hold."""
+        header, rows = self._table()
+        parts = self._faults.get("export_split") or 1
+        return {
+            self._name(number if parts > 1 else None): self._written(header, rows[number::parts])
+            for number in range(parts)
+        }, len(rows)
 
-def export(account: Account, body: dict[str, t.Any]) -> bytes:
-    """Write the contacts.
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """The columns: fields, then a column for each list, with 1 for who is on it and 0 for who is not."""
+        fields = [str(name) for name in self._body["fields"]]
+        if self._faults.get("export_status_absent") is not None:
+            fields = [name for name in fields if name != STATUS]
+        lists = {str(name): self._account.list_id(str(name)) for name in self._body.get("lists") or ()}
+        names = self._account.lists()
+        rows = [
+            [_cell(address, contact, field) for field in fields]
+            + [str(int(names.get(id_ or 0) in contact.lists)) for id_ in lists.values()]
+            for address, contact in self._contacts().items()
+        ]
+        rows += rows[: self._faults.get("export_repeats") or 0]
+        if self._faults.get("export_list_ids") is not None:
+            return [*fields, *map(str, lists.values())], rows
+        return [*fields, *lists], rows
 
-    Args:
-        account: The account.
-        body: The export call (Cordial Swagger v2: SourceCE).
+    def _contacts(self) -> dict[str, Contact]:
+        contacts = self._account.contacts()
+        audience = self._body.get("audience-key")
+        if not audience:
+            return contacts
+        members = self._account.list_members(self._account.saved_audiences[audience])
+        return {address: contact for address, contact in contacts.items() if address in members}
 
-    Returns:
-        The file.
-    """
-    fields = [str(name) for name in body["fields"]]
-    lists = {str(name): account.list_id(str(name)) for name in body.get("lists", ())}
-    names = account.lists()
-    rows = [
-        [_cell(address, contact, field) for field in fields]
-        + [str(int(names.get(id_ or 0) in contact.lists)) for id_ in lists.values()]
-        for address, contact in account.contacts().items()
-    ]
-    header = [*fields, *lists]
-    kind = str(body.get("exportType", "csv")).lower()
-    if kind == "json":
-        content = msgspec.json.encode([dict(zip(header, row, strict=True)) for row in rows])
-    else:
-        text = io.StringIO()
-        delimiter = body.get("delimiter") or "," if kind == "txt" else ","
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
-        writer.writerows([header, *rows] if body.get("showHeader", True) else rows)
-        content = text.getvalue().encode()
-    return gzip.compress(content) if body.get("compress") else content
+    def _written(self, header: list[str], rows: list[list[str]]) -> bytes:
+        if self._kind == "json":
+            content = msgspec.json.encode([dict(zip(header, row, strict=True)) for row in rows])
+        else:
+            has_header = self._body.get("showHeader", True) and self._faults.get("export_headless") is None
+            text = io.StringIO()
+            delimiter = self._body.get("delimiter") or "," if self._kind == "txt" else ","
+            writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
+            writer.writerows([header, *rows] if has_header else rows)
+            content = text.getvalue().encode()
+        return gzip.compress(content) if self._body.get("compress") else content
+
+    def _name(self, part: int | None) -> str:
+        name = self._body.get("name") or self._job_id
+        if self._faults.get("export_named_by_job") is not None:
+            name = self._job_id
+        number = "" if part is None else f"_{part + 1}"
+        return f"{name}{number}.{self._kind}" + (".gz" if self._body.get("compress") else "")
 
 
 def _cell(address: str, contact: Contact, field: str) -> str:
     if field == "channels.email.address":
         return address
-    if field == "channels.email.subscribeStatus":
+    if field == STATUS:
         return contact.subscribe_status
     key, _, part = field.partition(".")
     value = contact.attributes.get(key, "")

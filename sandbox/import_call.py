@@ -17,6 +17,8 @@ _KINDS: dict[str, type] = {
     "jobStatusWebhookUrl": str,
     "lists": dict,
     "nullMarker": str,
+    # Not the Swagger's, but an article's (203886058): false keeps the subscribe status of known contacts.
+    "subscribe": bool,
 }
 _NEEDED: dict[str, tuple[str, ...]] = {
     "http": ("url",),
@@ -26,6 +28,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "s3": ("aws_bucket", "aws_region", "path"),
     "gcs": ("buket", "path"),
     "azureblob": ("account", "container", "path"),
+    "snowflake": ("account", "database", "schema", "source"),
 }
 _SOURCE_FIELDS = frozenset(
     [
@@ -46,19 +49,15 @@ _SOURCE_FIELDS = frozenset(
         "bucket",
         "account",
         "container",
+        "database",
+        "schema",
+        "source",
     ]
 )
 
 
 def problem_of(body: dict[str, t.Any]) -> str | None:
-    """What is wrong with a call.
-
-    Args:
-        body: Its body.
-
-    Returns:
-        Cordial's words, or None if nothing is.
-    """
+    """What is wrong with a call."""
     unknown = sorted(set(body) - set(_KINDS))
     if unknown:
         return f"The {unknown[0]} field is not allowed."
@@ -74,8 +73,10 @@ def _problem_of_source(source: dict[str, t.Any] | None) -> str | None:
     transport = source.get("transport")
     if not transport:
         return "The source.transport field is required."
-    if transport not in _NEEDED:
+    # The Swagger prints it in capitals, clients send small letters.
+    if not isinstance(transport, str) or transport.lower() not in _NEEDED:
         return "The selected source.transport is invalid."
+    transport = transport.lower()
     for name in _NEEDED[transport]:
         if not source.get(name):
             return f"The source.{name.replace('_', ' ')} field is required."
@@ -84,7 +85,8 @@ def _problem_of_source(source: dict[str, t.Any] | None) -> str | None:
     for name, value in source.items():
         if name not in _SOURCE_FIELDS:
             return f"The source.{name} field is not allowed."
-        if not isinstance(value, int if name == "port" else str):
+        is_port = name == "port" and (type(value) is int or (isinstance(value, str) and value.isdecimal()))
+        if not (is_port or (name != "port" and isinstance(value, str))):
             return f"The source.{name} field is invalid."
     return None
 
@@ -94,6 +96,8 @@ def _problem_of_options(body: dict[str, t.Any]) -> str | None:
         return "The columns field is required."
     if not _are_texts(body.get("columns", [])):
         return "The columns field is invalid."
+    if len(body.get("delimiter") or ",") != 1:
+        return "The delimiter field is invalid."
     if body.get("strategy") not in {None, "insertOnly", "updateOnly"}:
         return "The selected strategy is invalid."
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", body.get("confirmEmail", "a@b.c")):

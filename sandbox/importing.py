@@ -1,15 +1,15 @@
-"""What Cordial does with an import file: parses it, and imports its rows in slices, in no order."""
+"""What Cordial does with the rows of an import file: imports them in slices, in no order."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 import json
 import re
 import typing as t
 from collections import Counter
 from dataclasses import dataclass
+
+from sandbox.importfile import FailedImportError
 
 if t.TYPE_CHECKING:
     import random
@@ -40,10 +40,6 @@ GEO_PARTS = frozenset(
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-
-
-class FailedImportError(Exception):
-    """An import fails as a whole; the text says why."""
 
 
 class RejectedRowError(ValueError):
@@ -84,27 +80,19 @@ class Importing:
         self._order = order
 
     def run(
-        self, body: dict[str, t.Any], content: bytes, seconds: float, stopping: threading.Event
+        self,
+        body: dict[str, t.Any],
+        header: list[str],
+        rows: list[list[str]],
+        seconds: float,
+        stopping: threading.Event,
     ) -> Counter[str]:
-        """Import a file.
-
-        Args:
-            body: The import call.
-            content: The file.
-            seconds: How long to take.
-            stopping: Ends it early.
-
-        Returns:
-            Cordial's counters.
-
-        Raises:
-            FailedImportError: If it fails as a whole.
-        """
-        header, rows = parse(body, content)
+        """Import rows within some seconds, unless it is stopped; raises `FailedImportError` if it fails as a whole."""
         lists = body.get("lists", {})
-        add_to = [self._list(name) for name in lists.get("addTo", ())]
-        remove_from = [self._list(name) for name in lists.get("removeFrom", ())]
+        add_to = self._lists(lists.get("addTo", ()))
+        remove_from = self._lists(lists.get("removeFrom", ()))
         rules = _Rules(self._account, self._faults, body, header, add_to, remove_from)
+        rows = list(rows)
         counters = Counter(totalRecords=len(rows), inserted=0, updated=0, rejected=0, error=0, ignored=0)
         self._order.shuffle(rows)
         for outcome in ("rejected", "error"):
@@ -121,12 +109,15 @@ class Importing:
                 break
         return counters
 
-    def _list(self, name: str) -> int:
-        found = self._account.list_id(str(name))
-        if found is None:
-            msg = f"There is no list {name}"
-            raise FailedImportError(msg)
-        return found
+    def _lists(self, names: t.Iterable[str]) -> list[int]:
+        ids = []
+        for name in names:
+            found = self._account.list_id(str(name))
+            if found is not None:
+                ids.append(found)
+            elif self._faults.get("unknown_list_ignored") is None:
+                raise FailedImportError(f"There is no list {name}")
+        return ids
 
 
 class _Rules:
@@ -149,7 +140,13 @@ class _Rules:
         self._add_to = add_to
         self._remove_from = remove_from
         self._keeps_case = faults.get("address_case_kept") is not None
-        self._resets_status = faults.get("status_resets") is not None
+        # A call may ask that contacts keep their status (Cordial support, article 203886058).
+        keeps_status = body.get("subscribe") is False
+        self._resets_status = faults.get("status_resets") is not None and not keeps_status
+        is_unsubscribed = keeps_status and faults.get("new_contacts_unsubscribed") is not None
+        self._new_status = "none" if is_unsubscribed else "subscribed"
+        self._unknown_in_update = faults.get("unknown_in_update")
+        self._max_digits = faults.get("date_digits")
         self._empty_cells = faults.get("empty_cells") or "clears"
         self._has_comma_arrays = faults.get("array_commas") is not None
         self._width = len(header)
@@ -161,8 +158,7 @@ class _Rules:
             elif name:
                 self._add_column(at, name, fails=faults.get("unknown_header_fails") is not None)
         if self._address_at < 0:
-            msg = "The file has no channel address column"
-            raise FailedImportError(msg)
+            raise FailedImportError("The file has no channel address column")
 
     def _add_column(self, at: int, name: str, *, fails: bool) -> None:
         key, _, part = name.partition(".")
@@ -179,31 +175,24 @@ class _Rules:
             if list_id not in {*self._add_to, *self._remove_from}:
                 self._columns.append(Column(at, "list", list_id=list_id))
         elif fails:
-            msg = f"Unknown column {name}"
-            raise FailedImportError(msg)
+            raise FailedImportError(f"Unknown column {name}")
 
     def apply(self, row: list[str]) -> str:
-        """Import one row.
-
-        Args:
-            row: Its cells.
-
-        Returns:
-            The counter that it belongs to.
-        """
+        """Import one row."""
         if len(row) != self._width:
             return "rejected"
         address = row[self._address_at].strip()
+        is_update = self._strategy == "updateOnly"
         if not _ADDRESS.fullmatch(address):
-            return "rejected"
+            return "ignored" if is_update and self._unknown_in_update == "ignored" else "rejected"
         if not self._keeps_case:
             address = address.lower()
         known = self._account.status_and_attributes(address)
-        if (known is None and self._strategy == "updateOnly") or (
-            known is not None and self._strategy == "insertOnly"
-        ):
+        if known is None and is_update:
+            return "rejected" if self._unknown_in_update == "rejected" else "ignored"
+        if known is not None and self._strategy == "insertOnly":
             return "ignored"
-        status, values = known or ("subscribed", {})
+        status, values = known or (self._new_status, {})
         lists = dict.fromkeys(self._remove_from, False) | dict.fromkeys(self._add_to, True)
         try:
             for column in self._columns:
@@ -241,37 +230,9 @@ class _Rules:
         elif attribute["type"] == "array" and self._has_comma_arrays:
             values[key] = _items(attribute, cell.split(","))
         else:
+            if attribute["type"] == "date" and self._max_digits is not None:
+                _check_digits(cell, self._max_digits)
             values[key] = _value(attribute, cell)
-
-
-def parse(body: dict[str, t.Any], content: bytes) -> tuple[list[str], list[list[str]]]:
-    """Read a file.
-
-    Args:
-        body: The import call.
-        content: The file.
-
-    Returns:
-        Its columns and its rows.
-
-    Raises:
-        FailedImportError: If it cannot be read.
-    """
-    try:
-        text = content.decode("utf-8")
-        rows = list(
-            csv.reader(io.StringIO(text, newline=""), delimiter=body.get("delimiter") or ",", strict=True)
-        )
-    except (UnicodeDecodeError, csv.Error) as error:
-        msg = "The file is not UTF-8 CSV"
-        raise FailedImportError(msg) from error
-    rows = [row for row in rows if row]
-    if body.get("hasHeader"):
-        if not rows:
-            msg = "The file is empty"
-            raise FailedImportError(msg)
-        return list(body.get("columns") or rows[0]), rows[1:]
-    return list(body["columns"]), rows
 
 
 def _membership(list_id: int, cell: str) -> dict[int, bool]:
@@ -341,6 +302,12 @@ def _check_date(cell: str) -> None:
         dt.date.fromisoformat(found[1])
     except ValueError:
         raise RejectedRowError from None
+
+
+def _check_digits(cell: str, most: int) -> None:
+    found = re.search(r"\.(\d+)", cell)
+    if found is not None and len(found[1]) > most:
+        raise RejectedRowError
 
 
 def _is_required(attribute: dict[str, t.Any]) -> bool:

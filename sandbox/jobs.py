@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import csv
 import datetime as dt
-import io
 import random
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from sandbox.exporting import export, export_name
-from sandbox.importing import FailedImportError, Importing, parse
+from sandbox.exporting import Exporting
+from sandbox.importfile import FailedImportError, read_file
+from sandbox.importing import Importing
 from sandbox.transports import TransportError
 
 if t.TYPE_CHECKING:
@@ -69,17 +68,7 @@ class Jobs:
         }
 
     async def start_import(self, body: dict[str, t.Any]) -> str:
-        """Register an import.
-
-        Args:
-            body: The import call (Cordial Swagger v2: ContactImportJob).
-
-        Returns:
-            Its job's id.
-
-        Raises:
-            TransportError: If the file cannot be read; nothing is registered.
-        """
+        """Register an import."""
         seconds = self._faults.get("late_fetch")
         content = await self._transports.fetch(body["source"]) if seconds is None else None
         job_id = self._add_import(body)
@@ -87,27 +76,15 @@ class Jobs:
         return job_id
 
     def start_import_later(self, body: dict[str, t.Any], seconds: float) -> None:
-        """Register an import later, unless its file is gone by then.
-
-        Args:
-            body: The import call.
-            seconds: When.
-        """
+        """Register an import later, unless its file is gone by then."""
         self._start(self._import_later(body, seconds))
 
     def start_export(self, body: dict[str, t.Any]) -> str:
-        """Register an export.
-
-        Args:
-            body: The export call (Cordial Swagger v2: SourceCE).
-
-        Returns:
-            Its job's id.
-        """
+        """Register an export."""
         metadata = {
-            "name": body.get("name", ""),
-            "exportType": str(body.get("exportType", "csv")),
-            "lists": [str(name) for name in body.get("lists", ())],
+            "name": body.get("name") or "",
+            "exportType": str(body.get("exportType") or "csv"),
+            "lists": [str(name) for name in body.get("lists") or ()],
         }
         job_id = self._add("ExportContacts", metadata)
         self._start(self._export(job_id, body))
@@ -172,35 +149,45 @@ class Jobs:
             if content is None:
                 content = await self._transports.fetch(body["source"])
             self._fail("import")
+            has_escapes = self._faults.get("csv_backslash") is not None
+            header, rows = read_file(body, content, has_escapes=has_escapes)
             seconds = self._faults.get("slow_jobs") or 0
             children = self._faults.get("child_jobs")
             if children:
                 # The parent is done at once; its children take their time.
-                self._start_children(job_id, body, content, seconds, children)
+                self._start_children(job_id, body, header, rows, seconds, children)
                 counters = {}
             else:
-                counters = self._counters(await self._imported(body, content, seconds))
+                counters = self._counters(await self._imported(body, header, rows, seconds))
         except (FailedImportError, TransportError) as error:
             self._end(job_id, started, status="Failed", message=str(error))
             return
         self._end(job_id, started, status="Done", **counters)
 
     def _start_children(
-        self, parent: str, body: dict[str, t.Any], content: bytes, seconds: float, children: int
+        self,
+        parent: str,
+        body: dict[str, t.Any],
+        header: list[str],
+        rows: list[list[str]],
+        seconds: float,
+        children: int,
     ) -> None:
-        header, rows = parse(body, content)
-        first = [header] if body.get("hasHeader") else []
         for number in range(children):
-            part = io.StringIO()
-            writer = csv.writer(part, delimiter=body.get("delimiter") or ",", lineterminator="\r\n")
-            writer.writerows([*first, *rows[number::children]])
             child = self._add_import(body, parent)
             self._account.change_job(child, status="Pending")
             wait_seconds = seconds * (number + 1) / children or 5 * JOB_SECONDS
-            self._start(self._import_part(child, body, part.getvalue().encode(), wait_seconds, seconds))
+            part = rows[number::children]
+            self._start(self._import_part(child, body, header, part, wait_seconds, seconds))
 
     async def _import_part(
-        self, job_id: str, body: dict[str, t.Any], content: bytes, wait_seconds: float, seconds: float
+        self,
+        job_id: str,
+        body: dict[str, t.Any],
+        header: list[str],
+        rows: list[list[str]],
+        wait_seconds: float,
+        seconds: float,
     ) -> None:
         await asyncio.sleep(wait_seconds)
         started = _stamp()
@@ -208,7 +195,7 @@ class Jobs:
         await self._held_up("children")
         try:
             self._fail("children")
-            counters = self._counters(await self._imported(body, content, seconds))
+            counters = self._counters(await self._imported(body, header, rows, seconds))
         except FailedImportError as error:
             self._end(job_id, started, status="Failed", message=str(error))
         else:
@@ -221,17 +208,18 @@ class Jobs:
 
     def _fail(self, who: str) -> None:
         if self._faults.get("job_fails") == who:
-            msg = "Failed on purpose"
-            raise FailedImportError(msg)
+            raise FailedImportError("Failed on purpose")
 
-    async def _imported(self, body: dict[str, t.Any], content: bytes, seconds: float) -> dict[str, int]:
+    async def _imported(
+        self, body: dict[str, t.Any], header: list[str], rows: list[list[str]], seconds: float
+    ) -> dict[str, int]:
         order = random.Random(self._order.random())  # noqa: S311 - order, not keys
         importing = Importing(self._account, self._faults, order)
         # The worker must know which call it works for: faults ask.
         run = contextvars.copy_context().run
         return dict(
             await asyncio.get_running_loop().run_in_executor(
-                self._workers, run, importing.run, body, content, seconds, self._stopping
+                self._workers, run, importing.run, body, header, rows, seconds, self._stopping
             )
         )
 
@@ -240,6 +228,12 @@ class Jobs:
             return {}
         total = counters["totalRecords"] - (self._faults.get("counters_short") or 0)
         counters = {**counters, "totalRecords": total}
+        if (uncounted := self._faults.get("rows_uncounted")) is not None:
+            # The total counts them, and nothing else does.
+            for name in ("inserted", "updated"):
+                taken = min(uncounted, counters[name])
+                counters[name] -= taken
+                uncounted -= taken
         if self._faults.get("counters_text") is not None:
             return {
                 "result": {name: str(count) for name, count in counters.items()},
@@ -249,17 +243,30 @@ class Jobs:
         return {"result": counters, "totalItems": total, "completedItems": total}
 
     async def _export(self, job_id: str, body: dict[str, t.Any]) -> None:
-        await asyncio.sleep(JOB_SECONDS)
+        await asyncio.sleep(self._faults.get("export_slow") or JOB_SECONDS)
         started = _stamp()
         self._account.change_job(job_id, status="Processing", times={"start": started})
-        loop = asyncio.get_running_loop()
-        content = await loop.run_in_executor(self._workers, export, self._account, body)
+        if self._faults.get("export_fails") is not None:
+            self._end(job_id, started, status="Failed", message="Failed on purpose")
+            return
+        run = contextvars.copy_context().run
+        exporting = Exporting(self._account, self._faults, body, job_id)
+        files, contacts = await asyncio.get_running_loop().run_in_executor(
+            self._workers, run, exporting.files
+        )
+        counters = {"totalItems": contacts, "completedItems": contacts}
+        late = self._faults.get("export_file_late")
         try:
-            await self._transports.deliver(body["destination"], export_name(body, job_id), content)
+            if late is not None:
+                # Done is said before the files are there.
+                self._end(job_id, started, status="Done", **counters)
+                await asyncio.sleep(late)
+            for name, content in files.items():
+                await self._transports.deliver(body["destination"], name, content)
         except TransportError as error:
             self._end(job_id, started, status="Failed", message=str(error))
         else:
-            self._end(job_id, started, status="Done")
+            self._end(job_id, started, status="Done", **counters)
 
     def _end(self, job_id: str, started: str, **changes: t.Any) -> None:
         if not self._stopping.is_set():

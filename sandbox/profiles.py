@@ -42,68 +42,35 @@ class Profiles:
         return number
 
     def new_person(self) -> str:
-        """Make a person.
-
-        Returns:
-            Their `_id`.
-        """
+        """Make a person."""
         number = self.new_number()
         id_ = self.people.id(number)
         self._made[id_] = number
         return id_
 
     def get(self, id_: str) -> Profile:
-        """A profile, with typed values.
-
-        Args:
-            id_: Its `_id`.
-
-        Returns:
-            The profile.
-
-        Raises:
-            KeyError: If there is none.
-        """
+        """A profile, with typed values."""
         stored = self._stored.get(id_)
         if stored is not None:
             return t.cast("Profile", msgspec.json.decode(stored))
         return self.people.person(self._made[id_])
 
     def number(self, id_: str) -> int | None:
-        """Which person a profile is.
-
-        Args:
-            id_: Its `_id`.
-
-        Returns:
-            The person's number; None if the profile is not as it was made.
-        """
+        """Which person a profile is."""
         return self._made.get(id_)
 
     def key(self, id_: str) -> str | None:
-        """The key under which a profile is a member.
-
-        Args:
-            id_: Its `_id`.
-        """
+        """The key under which a profile is a member."""
         number = self._made.get(id_)
         return member_key(self.get(id_).get("email") if number is None else self.people.address(number))
 
     def split(self, id_: str) -> int:
-        """The slice of the account that a profile is in.
-
-        Args:
-            id_: Its `_id`.
-        """
+        """The slice of the account that a profile is in."""
         number = self._made.get(id_)
         return int(self.get(id_)["_split"]) if number is None else self.people.split(number)
 
     def store(self, profile: Profile) -> None:
-        """Keep a profile, new or changed.
-
-        Args:
-            profile: The profile.
-        """
+        """Keep a profile, new or changed."""
         id_ = str(profile["_id"])
         self.forget(id_)
         self._stored[id_] = _encode(profile)
@@ -112,26 +79,14 @@ class Profiles:
             self._stored_at.setdefault(key, {})[id_] = None
 
     def forget(self, id_: str) -> None:
-        """Delete a profile, if there is one.
-
-        Args:
-            id_: Its `_id`.
-        """
+        """Delete a profile, if there is one."""
         if id_ in self._stored:
             self._stored_at.get(self.key(id_) or "", {}).pop(id_, None)
             del self._stored[id_]
         self._made.pop(id_, None)
 
     def candidates(self, field: str | None, values: t.Iterable[str]) -> t.Iterable[str]:
-        """The profiles whose field can have one of some values: few for the identifiers, else all.
-
-        Args:
-            field: The field, if any is known.
-            values: The values.
-
-        Returns:
-            Their `_id`.
-        """
+        """The profiles whose field can have one of some values: few for the identifiers, else all."""
         if field == "_id":
             return [id_ for id_ in values if id_ in self]
         if field == "email":

@@ -9,16 +9,7 @@ COUNTERS = ("inserted", "updated", "ignored", "rejected", "error")
 
 
 def comparison(audience: str, list_name: str, found: dict[str, t.Any]) -> t.Iterator[str]:
-    """A comparison as text.
-
-    Args:
-        audience: The audience.
-        list_name: The list.
-        found: What the comparison found (see `Verification`).
-
-    Yields:
-        Lines.
-    """
+    """A comparison as text."""
     yield f"audience {audience:<31}list {list_name}"
     yield f"{found['members']:>10,} members with an address{'':6}{found['contacts']:>10,} contacts"
     if found["without_address"]:
@@ -41,23 +32,12 @@ def comparison(audience: str, list_name: str, found: dict[str, t.Any]) -> t.Iter
 
 
 def is_equal(found: dict[str, t.Any]) -> bool:
-    """Whether a comparison found no difference.
-
-    Args:
-        found: What it found.
-    """
+    """Whether a comparison found no difference."""
     return not (found["missing"] or found["extra"] or found["different"])
 
 
 def jobs(listed: t.Sequence[dict[str, t.Any]]) -> t.Iterator[str]:
-    """The jobs as text.
-
-    Args:
-        listed: The jobs, as Cordial shows them.
-
-    Yields:
-        Lines.
-    """
+    """The jobs as text."""
     yield "jobs"
     for job in listed:
         metadata, result = job.get("metadata", {}), job.get("result", {})

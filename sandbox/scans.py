@@ -193,15 +193,13 @@ class Scans:
         except ValueError:
             kind, start, page_number = "", "", ""
         if kind != "scan" or not (start.isdigit() and page_number.isdigit()):
-            msg = "the scan cursor is not valid"
-            raise CursorError(msg)
+            raise CursorError("the scan cursor is not valid")
         pages = self._faults.get("cursor_expires")
         if pages is not None and int(page_number) >= pages:
             reply = self._faults.get("expired_cursor") or 400
             if reply == "restart":
                 return 0, 0
-            msg = "the scan cursor has expired"
-            raise CursorError(msg, reply)
+            raise CursorError("the scan cursor has expired", reply)
         return int(start), int(page_number)
 
     def _selection(self, fields: tuple[str, ...] | None) -> Selection:

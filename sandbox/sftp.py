@@ -107,24 +107,14 @@ def _files(folder: Path, faults: Faults) -> type[asyncssh.SFTPServer]:
 
     def _refuse_if_read_only(path: bytes) -> None:
         if faults.get("storage_read_only", path.decode()) is not None:
-            msg = "read only"
-            raise asyncssh.SFTPPermissionDenied(msg)
+            raise asyncssh.SFTPPermissionDenied("read only")
 
     return Files
 
 
 @contextlib.asynccontextmanager
 async def sftp_server(folder: Path, port: int, faults: Faults) -> t.AsyncIterator[int]:
-    """A server, for as long as the context lasts.
-
-    Args:
-        folder: What it serves.
-        port: Where, on loopback; 0 for any free port.
-        faults: What goes wrong; each open, write, close and removal of a file is a call, its path the file's.
-
-    Yields:
-        Its port.
-    """
+    """A server, for as long as the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything is served
     connections: set[asyncssh.SSHServerConnection] = set()
     acceptor = await asyncssh.create_server(

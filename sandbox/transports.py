@@ -42,18 +42,8 @@ class Transports:
         self._gcs_endpoint = gcs_endpoint
 
     async def fetch(self, source: dict[str, t.Any]) -> bytes:
-        """Fetch an import file.
-
-        Args:
-            source: Where it is (Cordial Swagger v2: SourceObject).
-
-        Returns:
-            What it holds.
-
-        Raises:
-            TransportError: If it cannot be read.
-        """
-        transport = source["transport"]
+        """Fetch an import file."""
+        transport = source["transport"].lower()
         if transport == "sftp":
             async with self._sftp(source) as files, files.open(source["path"], "rb") as file:
                 return t.cast("bytes", await file.read())
@@ -64,34 +54,31 @@ class Transports:
             return await _fetch_http({"url": f"{self._gcs_endpoint}/storage/v1/{place}"})
         if transport == "s3" and self._s3_endpoint is not None:
             return await asyncio.get_running_loop().run_in_executor(None, self._fetch_s3, source)
-        msg = f"Can't connect to the server ({transport})"
-        raise TransportError(msg)
+        raise TransportError(f"Can't connect to the server ({transport})")
 
     async def deliver(self, destination: dict[str, t.Any], name: str, content: bytes) -> None:
-        """Deliver an export file.
-
-        Args:
-            destination: The folder (Cordial Swagger v2: DestinationObject).
-            name: The file's name.
-            content: What it holds.
-
-        Raises:
-            TransportError: If it cannot be written.
-        """
-        if str(destination["type"]).upper() != "SFTP":
-            msg = f"Can't connect to the server ({destination['type']})"
-            raise TransportError(msg)
+        """Deliver an export file."""
+        kind = str(destination["type"]).upper()
+        if kind == "AWS":
+            return
         path = f"{destination['path'].rstrip('/')}/{name}"
-        async with self._sftp({**destination, "path": path}) as files, files.open(path, "wb") as file:
-            await file.write(content)
+        if kind == "SFTP":
+            async with self._sftp({**destination, "path": path}) as files, files.open(path, "wb") as file:
+                await file.write(content)
+        elif kind == "GCS" and self._gcs_endpoint is not None:
+            await self._put_gcs(destination["gcs_bucket"], path.lstrip("/"), content)
+        elif kind == "S3" and self._s3_endpoint is not None:
+            place = f"{destination['aws_bucket']}/{path.lstrip('/')}"
+            await asyncio.get_running_loop().run_in_executor(None, self._put_s3, destination, place, content)
+        else:
+            raise TransportError(f"Can't connect to the server ({kind})")
 
     @contextlib.asynccontextmanager
     async def _sftp(self, place: dict[str, t.Any]) -> t.AsyncIterator[asyncssh.SFTPClient]:
         password, keys = place.get("password", ""), []
         if place.get("savedKey"):
             if place["savedKey"] != SAVED_KEY:
-                msg = f"SSH key with such Name/ID: {place['savedKey']} does not exist."
-                raise TransportError(msg)
+                raise TransportError(f"SSH key with such Name/ID: {place['savedKey']} does not exist.")
             keys = [login_key()]
         if self._faults.get("source_login_fails") is not None:
             password, keys = password + " no longer", []
@@ -111,29 +98,45 @@ class Transports:
             ):
                 yield files
         except asyncssh.PermissionDenied as error:
-            msg = f"Can't login to the server ({server})"
-            raise TransportError(msg) from error
+            raise TransportError(f"Can't login to the server ({server})") from error
         except asyncssh.SFTPError as error:
-            msg = f"Couldn't get the size of the file ({place['path']})"
-            raise TransportError(msg) from error
+            raise TransportError(f"Couldn't get the size of the file ({place['path']})") from error
         except (OSError, asyncssh.Error) as error:
-            msg = f"Can't connect to the server ({server})"
-            raise TransportError(msg) from error
+            raise TransportError(f"Can't connect to the server ({server})") from error
 
     def _fetch_s3(self, source: dict[str, t.Any]) -> bytes:
+        try:
+            return t.cast("bytes", self._s3(source).cat_file(f"{source['aws_bucket']}/{source['path']}"))
+        except (OSError, ValueError) as error:
+            raise TransportError(f"Couldn't get the size of the file ({source['path']})") from error
+
+    def _put_s3(self, destination: dict[str, t.Any], place: str, content: bytes) -> None:
+        try:
+            self._s3(destination).pipe_file(place, content)
+        except (OSError, ValueError) as error:
+            raise TransportError(f"Can't connect to the server ({place})") from error
+
+    def _s3(self, place: dict[str, t.Any]) -> t.Any:
         import s3fs  # noqa: PLC0415 - an extra
 
-        files = s3fs.S3FileSystem(
-            key=source.get("aws_access_key_id"),
-            secret=source.get("aws_secret_access_key"),
-            client_kwargs={"endpoint_url": self._s3_endpoint, "region_name": source["aws_region"]},
+        return s3fs.S3FileSystem(
+            key=place.get("aws_access_key_id"),
+            secret=place.get("aws_secret_access_key"),
+            client_kwargs={"endpoint_url": self._s3_endpoint, "region_name": place["aws_region"]},
             skip_instance_cache=True,
         )
+
+    async def _put_gcs(self, bucket: str, path: str, content: bytes) -> None:
+        url = f"{self._gcs_endpoint}/upload/storage/v1/b/{bucket}/o"
         try:
-            return t.cast("bytes", files.cat_file(f"{source['aws_bucket']}/{source['path']}"))
-        except (OSError, ValueError) as error:
-            msg = f"Couldn't get the size of the file ({source['path']})"
-            raise TransportError(msg) from error
+            async with aiohttp.ClientSession() as session:
+                query = {"uploadType": "media", "name": path}
+                async with session.post(url, params=query, data=content) as reply:
+                    is_written = reply.status == HTTPStatus.OK
+        except aiohttp.ClientError:
+            is_written = False
+        if not is_written:
+            raise TransportError(f"Can't connect to the server ({bucket})")
 
 
 async def _fetch_http(source: dict[str, t.Any]) -> bytes:
@@ -145,9 +148,7 @@ async def _fetch_http(source: dict[str, t.Any]) -> bytes:
     try:
         async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as reply:
             if reply.status != HTTPStatus.OK:
-                msg = f"Couldn't get the size of the file ({url})"
-                raise TransportError(msg)
+                raise TransportError(f"Couldn't get the size of the file ({url})")
             return await reply.read()
     except (aiohttp.ClientError, ValueError) as error:
-        msg = f"Can't connect to the server ({url})"
-        raise TransportError(msg) from error
+        raise TransportError(f"Can't connect to the server ({url})") from error

@@ -61,23 +61,9 @@ class Triggers:
     def land(
         self, *, shape: Shape = "default", batch: int = 1, lines: bool = False, compress: bool = False
     ) -> list[str]:
-        """Let the messages about all moves since the last time land, and those that were late then.
-
-        Args:
-            shape: The shape of a message.
-            batch: The most messages a file; an array unless it is 1.
-            lines: As JSON lines, not as an array.
-            compress: With gzip.
-
-        Returns:
-            The names of the new files.
-
-        Raises:
-            ValueError: If there is no such shape, or a batch is smaller than a message.
-        """
+        """Let the messages about all moves since the last time land, and those that were late then."""
         if shape not in SHAPES or batch < 1:
-            msg = f"A shape is one of {', '.join(SHAPES)}, and a batch has at least 1 message."
-            raise ValueError(msg)
+            raise ValueError(f"A shape is one of {', '.join(SHAPES)}, and a batch has at least 1 message.")
         with self._lock:
             for path, whole in self._cut.items():
                 _write(path, whole)

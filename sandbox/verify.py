@@ -52,17 +52,7 @@ class Verification:
 
 
 def verify(world: World, account: Account, audience: str, list_name: str) -> Verification:
-    """Compare an audience with a list.
-
-    Args:
-        world: The account at Lytics.
-        account: The account at Cordial.
-        audience: The audience.
-        list_name: The list.
-
-    Returns:
-        What is equal and what is not.
-    """
+    """Compare an audience with a list."""
     keys = world.keys(audience)
     profiles = len(world.audience(audience).members)
     found = Verification(len(keys), 0, profiles - sum(map(len, keys.values())))
@@ -88,14 +78,7 @@ def verify(world: World, account: Account, audience: str, list_name: str) -> Ver
 
 
 def masked(address: str) -> str:
-    """An address that names nobody.
-
-    Args:
-        address: The address.
-
-    Returns:
-        Its first letter and its domain.
-    """
+    """An address that names nobody."""
     name, _, domain = address.partition("@")
     return f"{name[:1]}***@{domain}"
 

@@ -138,8 +138,7 @@ class World:
             for audience in self._audiences.values():
                 if name in {audience.id, audience.slug, audience.name}:
                     return audience
-        msg = f"audience {name}"
-        raise KeyError(msg)
+        raise KeyError(f"audience {name}")
 
     def audience_by_id_or_slug(self, name: str) -> Audience:
         """An audience as Lytics' calls name it; raises `KeyError` if there is none."""

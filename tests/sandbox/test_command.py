@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from sandbox.__main__ import main
-from sandbox.faults import KINDS
+from sandbox.fault_kinds import KINDS
 from sandbox.people import FIELD_MAPPING
 
 ANY_PORTS = ["--lytics-port", "0", "--cordial-port", "0", "--sftp-port", "0"]

@@ -1,9 +1,12 @@
 """Cordial as the sandbox acts it out: what its Swagger tells of access, lists, attributes, contacts and refusals."""
 
+import time
+from urllib.parse import quote
+
 import pytest
 import requests
 
-from tests.sandbox.calls import call_of, cordial, imported
+from tests.sandbox.calls import call_of, cordial, imported, put_file, source
 
 GENERIC = {"error": True, "errorKey": "GENERIC_ERROR_KEY"}
 NOT_FOUND = {"error": True, "errorKey": "RECORD_NOT_FOUND", "message": "record not found"}
@@ -101,10 +104,8 @@ def test_a_list_name_differs_from_all_lists_and_attributes(box, name):
 @pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": 5}, {"name": "x", "enhanced": "yes"}])
 def test_a_list_needs_a_name(box, body):
     reply = cordial(box, "POST", "/accountlists", body)
-    assert reply.status_code == 422
-    assert list(reply.json()["messages"]["validationErrors"]) == [
-        "enhanced" if "enhanced" in body else "name"
-    ]
+    words = "enhanced field must be true or false" if "enhanced" in body else "name field is required"
+    assert refusal(reply) == (422, {**GENERIC, "message": f"The {words}."})
 
 
 def test_cid_is_no_name_of_a_list(box):
@@ -209,6 +210,10 @@ def test_a_contact_who_unsubscribed_stays_so_unless_forced(box):
     ("body", "field"),
     [
         ({"channels": {}}, "channels.email.address"),
+        ({"channels": [1]}, "channels.email.address"),
+        ({"channels": {"email": [None, None]}}, "channels.email.address"),
+        ({"channels": {"email": {"address": ["a@example.com"]}}}, "channels.email.address"),
+        ({"channels": {"email": {"address": "ada@example.com"}}, "attributes": [1]}, "attributes"),
         (
             {"channels": {"email": {"address": "ada@example.com", "subscribeStatus": "maybe"}}},
             "channels.email.subscribeStatus",
@@ -219,6 +224,7 @@ def test_a_contact_who_unsubscribed_stays_so_unless_forced(box):
 def test_a_contact_that_cannot_be_is_a_422_that_names_the_field(box, body, field):
     reply = cordial(box, "POST", "/contacts", body)
     assert reply.status_code == 422
+    assert set(reply.json()) == {"error", "errorKey", "message", "messages"}
     assert list(reply.json()["messages"]["validationErrors"]) == [field]
     assert not box.contacts()
 
@@ -234,7 +240,14 @@ def test_numbers_of_a_contact_are_shown_as_numbers(box):
     [
         ({"source": None}, "The source field is invalid."),
         ({"source": {}}, "The source.transport field is required."),
-        ({"source": {"transport": "SFTP"}}, "The selected source.transport is invalid."),
+        ({"source": {"transport": "pigeon"}}, "The selected source.transport is invalid."),
+        ({"source": {"transport": [None]}}, "The selected source.transport is invalid."),
+        ({"source": {"transport": "SFTP"}}, "The source.server field is required."),
+        (
+            {"source": {"transport": "SNOWFLAKE", "account": "a", "database": "b", "schema": "c"}},
+            "The source.source field is required.",
+        ),
+        ({"delimiter": "::"}, "The delimiter field is invalid."),
         (
             {"source": {"transport": "sftp", "server": "x", "port": 22, "path": "y"}},
             "The source.username field is required.",
@@ -252,7 +265,7 @@ def test_numbers_of_a_contact_are_shown_as_numbers(box):
                 "source": {
                     "transport": "sftp",
                     "server": "x",
-                    "port": "22",
+                    "port": "ssh",
                     "username": "z",
                     "path": "y",
                     "password": "p",
@@ -285,6 +298,65 @@ def test_an_import_call_that_is_wrong_is_a_406_and_makes_no_job(box, change, mes
     reply = cordial(box, "POST", "/contactimports", call_of(box) | change)
     assert refusal(reply) == (406, {**GENERIC, "message": message})
     assert not box.jobs()
+
+
+def test_transports_come_in_capitals_too_and_ports_as_text(box):
+    put_file(box, "people.csv", PEOPLE)
+    where = source(box)
+    for change in ({"transport": "SFTP"}, {"port": str(where["port"])}):
+        call = call_of(box, source={**where, **change})
+        assert isinstance(cordial(box, "POST", "/contactimports", call).json()["jobId"], str)
+    box.wait_idle()
+    assert len(box.contacts()) == 2
+
+
+def test_an_import_from_snowflake_finds_no_server(box):
+    place = {"transport": "SNOWFLAKE", "account": "a", "database": "b", "schema": "c", "source": "d"}
+    reply = cordial(box, "POST", "/contactimports", call_of(box, source=place))
+    assert (reply.status_code, reply.json()["jobId"]["message"]) == (
+        201,
+        "Can't connect to the server (snowflake)",
+    )
+
+
+def test_the_service_tells_that_it_is_well(box):
+    reply = cordial(box, "GET", "/health")
+    assert (reply.status_code, reply.text) == (200, "Good")
+
+
+def test_attributes_come_at_once_or_in_pages(box):
+    for number in range(20):
+        box.account.add_attribute(f"more_{number}", "string")
+    path = "/accountcontactattributes"
+    everything = [item["key"] for item in cordial(box, "GET", path, page=2, per_page=3).json()]
+    assert len(everything) == 29, "without the fault a page is no matter"
+    box.fault("attributes_paged", 25)
+    pages = [[item["key"] for item in cordial(box, "GET", path, page=page).json()] for page in (1, 2, 3)]
+    assert [len(page) for page in pages] == [25, 4, 0]
+    assert pages[0] + pages[1] == everything
+    assert len(cordial(box, "GET", path, page=1, per_page=10000).json()) == 29
+    assert cordial(box, "GET", f"{path}/{pages[1][0]}").json()["key"] == pages[1][0]
+    box.fault("attributes_shape", "object")
+    assert list(cordial(box, "GET", path, page=2).json()) == pages[1]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ['a"b@example.com', "a/b@example.com", "{x}@example.com", "jörg@example.com", "a%b@example.com"],
+)
+def test_a_contact_is_found_by_any_address(box, address):
+    box.account.put_contact(address, {}, "none")
+    for key in (address, f"email:{address}"):
+        reply = cordial(box, "GET", f"/contacts/{quote(key, safe='')}")
+        assert reply.json()["channels"]["email"]["address"] == address
+
+
+def test_cordial_sends_its_answer_byte_by_byte(box):
+    box.fault("cordial_drip", 0.01)
+    started = time.monotonic()
+    reply = cordial(box, "GET", "/accountlists/7")
+    assert time.monotonic() - started > 0.01 * len(reply.content)
+    assert refusal(reply) == (404, NO_LIST)
 
 
 def test_an_import_call_needs_a_source(box):

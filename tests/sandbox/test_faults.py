@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.faults import KINDS, Faults
+from sandbox.fault_kinds import KINDS
+from sandbox.faults import Faults
 from tests.sandbox.calls import control, cordial, imported, lytics
 
 TESTS = Path(__file__).parent

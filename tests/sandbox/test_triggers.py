@@ -215,3 +215,13 @@ def test_of_a_merge_the_profile_that_stays_is_told(box, folder):
     (message,) = landed(folder)
     assert message["id"] == stays
     assert [event["event"] for event in message["data"]["segment_events"]] == ["change"]
+
+
+def test_an_audience_that_emits_no_trigger_sends_no_message(make_box, folder):
+    box = make_box(
+        [AudienceSpec("Silent", 10, emit_trigger=False), AudienceSpec("Loud", 10)], triggers_url=folder
+    )
+    box.advance("silent", enter=2, leave=2)
+    assert landed(folder) == []
+    box.advance("loud", enter=1)
+    assert [event for event, _ in events(landed(folder))] == ["enter"]
