@@ -146,7 +146,7 @@ class CordialServer:
         return web.Response(text="Good")
 
     async def _post_import(self, request: web.Request) -> web.Response:
-        body = await read_body(request)
+        body = await read_body(request, 406)
         problem = problem_of(body)
         if problem is None and "subscribe" in body and self._faults.get("subscribe_refused") is not None:
             problem = "The subscribe field is not allowed."
@@ -164,7 +164,7 @@ class CordialServer:
             return json_reply({"jobId": reason}, 201)
 
     async def _post_export(self, request: web.Request) -> web.Response:
-        body = await read_body(request)
+        body = await read_body(request, 400)
         problem = problem_of_export(body, self._account)
         if problem is not None:
             raise RefusedError(400, problem)

@@ -14,6 +14,7 @@ if t.TYPE_CHECKING:
     from aiohttp import web
 
 PER_PAGE = 25
+MAX_DIGITS = 12
 
 
 class RefusedError(Exception):
@@ -48,22 +49,27 @@ def refuse_field(field: str, message: str) -> t.NoReturn:
     raise RefusedError(422, message, fields={field: [message]})
 
 
-async def read_body(request: web.Request) -> dict[str, t.Any]:
-    """The JSON object that a call sends."""
+async def read_body(request: web.Request, refusal: int = 422) -> dict[str, t.Any]:
+    """The JSON object that a call sends; anything else is refused with a status."""
     try:
         found = msgspec.json.decode(await request.read())
     except msgspec.DecodeError:
-        raise RefusedError(400, "The body is not JSON") from None
+        raise RefusedError(refusal, "The body is not JSON") from None
     if not isinstance(found, dict):
-        raise RefusedError(400, "The body is not an object")
+        raise RefusedError(refusal, "The body is not an object")
     return found
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a number from 1 up, and none that is absurd."""
+    return text.isdecimal() and len(text) < MAX_DIGITS and int(text) > 0
 
 
 def paging(query: Mapping[str, str]) -> tuple[int, int]:
     """Which page a call asks for."""
     given = query.get("per_page", str(PER_PAGE)), query.get("page", "1")
     for name, value in zip(("per_page", "page"), given, strict=True):
-        if not value.isdecimal() or int(value) < 1:
+        if not is_count(value):
             raise RefusedError(422, f"The {name} must be a positive number.")
     return int(given[0]), int(given[1])
 

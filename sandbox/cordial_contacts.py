@@ -6,7 +6,7 @@ import re
 import typing as t
 
 from sandbox.account import Contact
-from sandbox.cordial_call import no_record, page_reply, read_body, refuse_field
+from sandbox.cordial_call import is_count, no_record, page_reply, read_body, refuse_field
 from sandbox.importing import STATUSES
 from sandbox.replies import json_reply
 
@@ -48,7 +48,9 @@ class ContactCalls:
             else self._account.contacts("WHERE address = ?", self._address(email))
         )
         found = [self._contact(address, contact) for address, contact in contacts.items()]
-        return page_reply(found, request.query)
+        # The Swagger knows no refusal of this call: a page that is no number counts as none.
+        pages = {name: request.query.get(name, "") for name in ("page", "per_page")}
+        return page_reply(found, {name: text for name, text in pages.items() if is_count(text)})
 
     async def _get_contact(self, request: web.Request) -> web.Response:
         return json_reply(self._contact(*self._found(request)))

@@ -245,6 +245,11 @@ _CORDIAL = (
         "attributes",
     ),
     FaultKind(
+        "attribute_not_found",
+        "cordial",
+        "asking for one attribute that is not there is a 404, not a 422 (unknown)",
+    ),
+    FaultKind(
         "attributes_shape",
         "cordial",
         "attributes come as an object by key, or as if there were none (unknown)",

@@ -42,8 +42,16 @@ def test_a_body_must_be_a_json_object_of_at_most_10_mb(box):
     text = requests.post(url, data="name=x", headers={"Content-Type": "text/plain"}, auth=auth, timeout=30)
     assert (text.status_code, text.json()["errorKey"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
     json = {"Content-Type": "application/json"}
-    assert requests.post(url, data="{", headers=json, auth=auth, timeout=30).status_code == 400
-    assert requests.post(url, data="[]", headers=json, auth=auth, timeout=30).status_code == 400
+    for path, status in (
+        ("/accountlists", 422),
+        ("/contacts", 422),
+        ("/contactimports", 406),
+        ("/contactexports", 400),
+    ):
+        for body in ("{", "[]", "null"):
+            reply = requests.post(box.cordial_url + path, data=body, headers=json, auth=auth, timeout=30)
+            assert reply.status_code == status
+            assert reply.json()["message"].startswith("The body is not")
     large = b'"' + b"x" * (10 * 1024 * 1024) + b'"'
     assert requests.post(url, data=large, headers=json, auth=auth, timeout=30).status_code == 413
 
@@ -123,6 +131,9 @@ def test_an_attribute_is_made_shown_changed_and_deleted(box):
     assert cordial(box, "GET", path).json()["name"] == "Shoe size"
     assert cordial(box, "PUT", path, {"type": "number"}).json()["message"] == "You can not change type"
     assert cordial(box, "DELETE", path).json() == {"success": True}
+    assert refusal(cordial(box, "DELETE", path)) == (404, NOT_FOUND)
+    assert refusal(cordial(box, "GET", path)) == (422, {**GENERIC, "message": "Key not exist"})
+    box.fault("attribute_not_found")
     assert refusal(cordial(box, "GET", path)) == (404, NOT_FOUND)
 
 
