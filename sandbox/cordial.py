@@ -41,14 +41,7 @@ _COMPARED: dict[str, t.Callable[[t.Any, t.Any], bool]] = {
 
 
 class CordialServer:
-    """The API.
-
-    Args:
-        account: The account.
-        jobs: Runs its jobs.
-        faults: What goes wrong.
-        api_key: The key that it takes.
-    """
+    """The API."""
 
     def __init__(self, account: Account, jobs: Jobs, faults: Faults, api_key: str) -> None:
         self._account = account

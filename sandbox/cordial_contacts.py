@@ -20,12 +20,7 @@ _NO_FIELDS = frozenset(["channels", "attributes", "suppressTriggers", "identifyB
 
 
 class ContactCalls:
-    """Answers calls about contacts.
-
-    Args:
-        account: The account.
-        faults: What goes wrong.
-    """
+    """Answers calls about contacts."""
 
     def __init__(self, account: Account, faults: Faults) -> None:
         self._account = account

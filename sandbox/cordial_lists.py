@@ -19,12 +19,7 @@ ATTRIBUTE_TYPES = ("string", "number", "date", "geo", "array")
 
 
 class ListCalls:
-    """Answers calls about lists and attributes.
-
-    Args:
-        account: The account.
-        faults: What goes wrong.
-    """
+    """Answers calls about lists and attributes."""
 
     def __init__(self, account: Account, faults: Faults) -> None:
         self._account = account

@@ -37,11 +37,7 @@ _call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("call", def
 
 
 class Faults:
-    """The faults that are on. Several threads may use it.
-
-    Args:
-        seed: Of the faults that strike by chance.
-    """
+    """The faults that are on. Several threads may use it."""
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()

@@ -66,13 +66,7 @@ class Column:
 
 
 class Importing:
-    """Runs one import.
-
-    Args:
-        account: The account.
-        faults: What goes wrong.
-        order: Decides the order of rows.
-    """
+    """Runs one import."""
 
     def __init__(self, account: Account, faults: Faults, order: random.Random) -> None:
         self._account = account

@@ -24,14 +24,7 @@ JOB_SECONDS = 0.01
 
 
 class Jobs:
-    """Runs jobs, each in its own time.
-
-    Args:
-        account: The account.
-        faults: What goes wrong.
-        transports: How files are reached.
-        seed: Decides the order of imported rows.
-    """
+    """Runs jobs, each in its own time."""
 
     def __init__(self, account: Account, faults: Faults, transports: Transports, seed: int) -> None:
         self._account = account

@@ -24,15 +24,7 @@ MAX_BODY = 10 * 1024 * 1024
 def lytics_app(
     world: World, scans: Scans, faults: Faults, api_token: str, middlewares: t.Sequence[t.Any] = ()
 ) -> web.Application:
-    """The API as a web application.
-
-    Args:
-        world: The account.
-        scans: Its scans.
-        faults: What goes wrong.
-        api_token: The token that it takes.
-        middlewares: More to do around each call.
-    """
+    """The API as a web application."""
     app = web.Application(middlewares=[*middlewares, _guard(faults, api_token)], client_max_size=MAX_BODY)
     for calls in (SegmentCalls(world, scans, faults), ProfileCalls(world, scans, faults)):
         calls.route(app)

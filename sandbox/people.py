@@ -127,10 +127,6 @@ class People:
 
     What tells a person from all others is their own; the rest is one of two thousand bodies of fields, which
     many share, so that it is made and serialized only once.
-
-    Args:
-        seed: Of which population.
-        shape: `people`, or `recorded` for plain profiles as in Lytics' documented replies.
     """
 
     own_names = ("_id", "_split", "email", "visit_count")

@@ -15,11 +15,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Profiles:
-    """The profiles of an account, each with its `_id`.
-
-    Args:
-        people: The people that can be made.
-    """
+    """The profiles of an account, each with its `_id`."""
 
     def __init__(self, people: People) -> None:
         self.people = people
