@@ -71,6 +71,7 @@ class Service:
         user_agent: The header of that name.
         error: What to raise of a call without a whole answer: it may have arrived or not.
         endpoint_of: Gives the endpoint of a path below the base URL, without what it was asked about.
+        shown_path_of: Gives a path below the base URL as log lines may show it.
         timeout_seconds: How long an answer may take to begin, and how long to end.
         max_answer_bytes: The largest answer, unpacked.
         too_large: What to do when an answer is larger.
@@ -91,6 +92,7 @@ class Service:
     tries: int
     connect_tries: int
     connections: int
+    shown_path_of: t.Callable[[str], str] = str
 
     def __post_init__(self) -> None:
         self.url = self.url.rstrip("/")
@@ -146,7 +148,7 @@ class Service:
             except HTTPError as error:
                 if not tries_left:
                     raise self._unanswered(error) from error
-            what = f"{request.method} {self._path_of(request)}"
+            what = f"{request.method} {self.shown_path_of(self._path_of(request))}"
             log_retry(f"An answer of {self.name} {fault}", what, wait=0, tries=ANSWER_TRIES - tries_left + 1)
         raise AssertionError
 
@@ -160,7 +162,9 @@ class Service:
             raise self._unanswered(error) from error
 
     def _adapter(self, repeated: dict[str, t.Any]) -> HTTPAdapter:
-        retry = LoggedRetry(self.name, total=self.tries, connect=self.connect_tries, **_BACKOFF, **repeated)
+        retry = LoggedRetry(
+            self.name, self._shown, total=self.tries, connect=self.connect_tries, **_BACKOFF, **repeated
+        )
         return HTTPAdapter(max_retries=retry, pool_maxsize=self.connections)
 
     def _send(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> tuple[int, bytes]:
@@ -195,6 +199,10 @@ class Service:
 
     def _path_of(self, request: requests.PreparedRequest) -> str:
         return urlsplit(request.url or "").path[len(self._base_path) :]
+
+    def _shown(self, path: str) -> str:
+        """A whole path for log lines."""
+        return self._base_path + self.shown_path_of(path[len(self._base_path) :])
 
     def _unanswered(self, error: Exception) -> UserError:
         is_timeout = isinstance(error, (requests.Timeout, TimeoutError))

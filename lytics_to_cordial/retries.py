@@ -32,14 +32,18 @@ class LoggedRetry(Retry):
     # The status alone decides what is repeated: where a wait is asked for, urllib3 would repeat more, writes too.
     RETRY_AFTER_STATUS_CODES = frozenset()
 
-    def __init__(self, service: str = "", **options: t.Any) -> None:
+    def __init__(
+        self, service: str = "", shown_path_of: t.Callable[[str], str] = str, **options: t.Any
+    ) -> None:
         super().__init__(**options)
         self._service = service
+        self._shown_path_of = shown_path_of
 
     @override
     def new(self, **options: t.Any) -> Self:
         made = super().new(**options)
         made._service = self._service  # noqa: SLF001 - one's own
+        made._shown_path_of = self._shown_path_of  # noqa: SLF001
         return made
 
     @override
@@ -56,7 +60,7 @@ class LoggedRetry(Retry):
         log_retry(
             f"{self._service} {_reason(last.status, last.error)}",
             # Without the query, which may hold what is asked about a person.
-            f"{last.method} {urlsplit(last.url or '').path}",
+            f"{last.method} {self._shown_path_of(urlsplit(last.url or '').path)}",
             wait=wait,
             tries=len(self.history) + 1,
         )

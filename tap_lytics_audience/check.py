@@ -7,8 +7,8 @@ import typing as t
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
+from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
-from tap_lytics_audience.lytics.lookup import filter_text
 from tap_lytics_audience.lytics.profiles import Profiles
 from tap_lytics_audience.triggers.files import LandedFiles
 
@@ -66,8 +66,8 @@ def _check_members(settings: Settings, lytics: Lytics, audience: Audience, check
         return
     with checklist.trying("exits"):
         # One may have left a moment ago; not all of several.
-        controls = members[:CONTROLS]
-        pages = lytics.find(filter_text(audience, identifier, controls), profiles)
+        controls = list(filter(can_be_written, members))[:CONTROLS]
+        pages = lytics.find(members_with(audience.id, identifier, controls), profiles)
         keys = {member_key(identifier_of(profile)) for page in pages for profile in page.profiles}
         if keys.isdisjoint(map(member_key, controls)):
             raise UserError(

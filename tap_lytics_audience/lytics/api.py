@@ -20,7 +20,7 @@ from tap_lytics_audience.lytics.schema import Field
 if t.TYPE_CHECKING:
     import requests
 
-    from tap_lytics_audience.lytics.profiles import Page, Profiles
+    from tap_lytics_audience.lytics.profiles import Page, Profile, Profiles
     from tap_lytics_audience.settings import Settings
 
 TRIES = 7
@@ -66,6 +66,14 @@ class Audience:
     updated: str | None = None
 
 
+@dataclass(frozen=True)
+class Entity:
+    """What Lytics holds of one person: a profile or none, and slugs of the audiences that it is in."""
+
+    profiles: list[Profile]
+    audiences: list[str]
+
+
 class Lytics:
     """A Lytics account behind its API token. Several threads may use it.
 
@@ -84,6 +92,7 @@ class Lytics:
             user_agent=settings.user_agent or f"tap-lytics-audience/{metadata.version('lytics-to-cordial')}",
             error=LyticsError,
             endpoint_of=_endpoint,
+            shown_path_of=_without_value,
             timeout_seconds=settings.request_timeout_seconds,
             max_answer_bytes=MAX_ANSWER_BYTES,
             too_large="set page_size lower, or select fewer fields",
@@ -171,6 +180,22 @@ class Lytics:
         """The pages of the profiles that a filter in FilterQL matches; their total is how many match."""
         yield from self._pages("POST", "/api/segment/scan", profiles, {"table": "user"}, filter_text.encode())
 
+    def entity(self, field: str, value: str, profiles: Profiles) -> Entity | None:
+        """The profile that an identifier names (Lytics docs: entity); None if Lytics does not say.
+
+        "Not found" is an answer of success, with a message of its own and a placeholder in place of the profile.
+        """
+        path = f"/api/entity/user/{quote(field, safe='')}/{quote(value, safe='')}"
+        answer = self._call(self._service.request("GET", path), path, _with_data)
+        data, message = answer["data"], str(answer.get("message") or "success").lower()
+        if message == "not found":
+            return Entity([], [])
+        audiences = data.get("segments") if isinstance(data, dict) else None
+        page = profiles.page(msgspec.json.encode({"data": [data]}))
+        if message != "success" or page is None or not isinstance(audiences, list):
+            return None
+        return Entity(page.profiles, list(map(str, audiences)))
+
     def _pages(
         self, method: str, path: str, profiles: Profiles, query: dict[str, str], body: bytes | None = None
     ) -> t.Iterator[Page]:
@@ -247,6 +272,9 @@ def _refusal(status: int, body: dict[str, t.Any] | None, path: str) -> LyticsErr
         sentence = f"The API token may not use {_kind(path)} (403): give it the roles that the README names."
     elif status == HTTPStatus.NOT_FOUND:
         sentence = f"Lytics does not know {_kind(path)} (404: {message}): check api_url and audiences."
+    elif status == HTTPStatus.BAD_REQUEST and path.endswith("/scan"):
+        # Lytics repeats the question from its middle on, so that no quotes show where a value begins.
+        sentence = f"Lytics refuses the question of {_kind(path)} ({status})."
     else:
         sentence = f"Lytics answered {_kind(path)} with {status}: {message}."
     return LyticsError(sentence, status)
@@ -256,12 +284,20 @@ def _kind(path: str) -> str:
     """The endpoint, without what it was asked about."""
     if path.endswith("/scan"):
         return "the scan"
+    if path.startswith("/api/entity/"):
+        return "the profile"
     return "the schema" if "/schema/" in path else "the audience"
 
 
 def _endpoint(path: str) -> str:
-    """A path without the audience in it."""
+    """A path without what it is about."""
+    path = _without_value(path)
     return re.sub(r"^(/api/segment)/(?!(?:scan|sizes)$)[^/]+", r"\1/{id}", path)
+
+
+def _without_value(path: str) -> str:
+    """A path without the identifier of a person."""
+    return re.sub(r"^(/api/entity/user)/.*", r"\1/{field}/{value}", path)
 
 
 def _message(body: dict[str, t.Any] | None) -> str:

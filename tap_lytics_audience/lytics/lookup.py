@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import collections
-import re
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from lytics_to_cordial.errors import UserError
+from tap_lytics_audience.lytics.api import LyticsError
+from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
 
 if t.TYPE_CHECKING:
@@ -26,72 +29,113 @@ class LookupFailedError(UserError):
     """Lytics' answers about single members cannot be trusted."""
 
 
-def look_up(
-    lytics: Lytics,
-    audience: Audience,
-    members: Members,
-    *,
-    controls: t.Sequence[tuple[str, str]],
-    profiles: Profiles,
-    identifier: str,
-    concurrency: int,
-) -> t.Iterator[list[Profile]]:
-    """Yield the profiles of those people who are in an audience now; profiles of control members are among them.
+@dataclass
+class Found:
+    """What Lytics says of some people.
 
-    Args:
+    Attributes:
+        profiles: Those of people who are members, control members among them.
+        unknown: Identifiers of which Lytics cannot be asked, or does not answer.
+    """
+
+    profiles: list[Profile] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """Looks up members of one audience. Several threads may use it.
+
+    Attributes:
         lytics: The account.
         audience: The audience.
-        members: The key and an identifier of each; a key can come with several identifiers.
-        controls: People who are in the audience for certain. Without them, nothing proves that an empty answer is true.
         profiles: The fields to ask for.
         identifier: The field that identifies members.
-        concurrency: How many queries to make at once.
-
-    Raises:
-        LookupFailedError: If no control member comes back, or fewer profiles than Lytics counts.
-        LyticsError: If Lytics does not answer.
+        controls: Key and identifier of people who are in the audience for certain, with plain identifiers. Without them, nothing
+            proves that an empty answer is true.
     """
-    identifier_of = profiles.getter(identifier)
 
-    def ask(values: list[str]) -> list[Profile]:
+    lytics: Lytics
+    audience: Audience
+    profiles: Profiles
+    identifier: str
+    controls: t.Sequence[tuple[str, str]]
+
+    def ask(self, members: Members, concurrency: int) -> t.Iterator[Found]:
+        """Yield what Lytics says of people, given by key and identifier; a key can come with several identifiers.
+
+        Raises:
+            LookupFailedError: If no control member comes back, or fewer profiles than Lytics counts.
+            LyticsError: If Lytics does not answer.
+        """
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lookup")
+        try:
+            queries: collections.deque[Future[Found]] = collections.deque()
+            for values in _chunks(members):
+                queries.append(pool.submit(self._ask, values))
+                if len(queries) > 2 * concurrency:
+                    yield queries.popleft().result()
+            while queries:
+                yield queries.popleft().result()
+        finally:
+            # If the consumer stops early, drop the outstanding queries.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, values: list[str]) -> Found:
+        found = Found()
+        writable = [value for value in values if can_be_written(value)]
+        if writable:
+            self._find_all(writable, found)
+        for value in values:
+            if not can_be_written(value):
+                self._find_alone(value, found)
+        return found
+
+    def _find_all(self, values: list[str], found: Found) -> None:
+        """Ask for several values at once. A query that Lytics refuses is halved, until one value is left."""
+        try:
+            found.profiles += self._find(values)
+        except LyticsError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+            # It is not for one of the values that each query is refused.
+            self._find([])
+            if len(values) == 1:
+                self._find_alone(values[0], found)
+                return
+            middle = len(values) // 2
+            self._find_all(values[:middle], found)
+            self._find_all(values[middle:], found)
+
+    def _find(self, values: list[str]) -> list[Profile]:
+        identifier_of = self.profiles.getter(self.identifier)
         # One control member may have left a moment ago. That all of several did is no coincidence.
-        for key, spelling in controls or [("", "")]:
-            filter_ = filter_text(audience, identifier, [*values, spelling] if spelling else values)
-            pages = list(lytics.find(filter_, profiles))
+        for key, spelling in self.controls or [("", "")]:
+            asked = [*values, spelling] if spelling else values
+            if not asked:
+                return []
+            pages = list(
+                self.lytics.find(members_with(self.audience.id, self.identifier, asked), self.profiles)
+            )
             answer = [profile for page in pages for profile in page.profiles]
             is_whole = all(page.total is None or len(answer) >= page.total for page in pages)
             if is_whole and (not key or key in map(member_key, map(identifier_of, answer))):
                 return answer
         raise LookupFailedError(
-            f"Lytics' answers about members of audience {audience.slug!r} lack people who are in it for certain, so it cannot confirm "
+            f"Lytics' answers about members of audience {self.audience.slug!r} lack people who are in it for certain, so it cannot confirm "
             "who left: no exit of this audience was sent; run again later, and tell Lytics' support if it stays so."
         )
 
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lookup")
-    try:
-        queries: collections.deque[Future[list[Profile]]] = collections.deque()
-        for values in _chunks(members):
-            queries.append(pool.submit(ask, values))
-            if len(queries) > 2 * concurrency:
-                yield queries.popleft().result()
-        while queries:
-            yield queries.popleft().result()
-    finally:
-        # If the consumer stops early, drop the outstanding queries.
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def filter_text(audience: Audience, field: str, values: t.Iterable[str]) -> str:
-    """A filter for members of an audience by their identifiers (Lytics docs: FilterQL).
-
-    People influence their identifiers, so these are quoted.
-    """
-    name = audience.slug if re.fullmatch(r"[A-Za-z0-9_-]+", audience.slug) else audience.id
-    return f"FILTER AND (INCLUDE {name}, {field} IN ({', '.join(map(_quoted, values))})) FROM user"
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    def _find_alone(self, value: str, found: Found) -> None:
+        """Ask for the profile of one identifier that no filter can hold, and for its audiences."""
+        try:
+            entity = self.lytics.entity(self.identifier, value, self.profiles)
+        except LyticsError:
+            entity = None
+        if entity is None:
+            found.unknown.append(value)
+        elif not {self.audience.slug, self.audience.id}.isdisjoint(entity.audiences):
+            found.profiles += entity.profiles
 
 
 def _chunks(members: Members) -> t.Iterator[list[str]]:

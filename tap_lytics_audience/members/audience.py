@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from lytics_to_cordial.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import Bookmark
-from tap_lytics_audience.lytics.lookup import LookupFailedError, look_up
+from tap_lytics_audience.lytics.identifier import member_key
+from tap_lytics_audience.lytics.lookup import LookUp, LookupFailedError
 from tap_lytics_audience.lytics.scan import scan
 from tap_lytics_audience.members.delivery import Delivery
 from tap_lytics_audience.members.kinds import EXITS, Change
@@ -175,6 +176,14 @@ class AudiencePass:
             f", {counted(again, 'earlier exit')} sent again" if again else "",
             duration((dt.datetime.now(dt.timezone.utc) - self._started_at).total_seconds()),
         )
+        held = self.leaving.held()
+        if held:
+            logger.warning(
+                "Audience %s: Lytics cannot be asked about %s, whose identifiers no filter can hold: nobody knows whether they left, so they "
+                "stay. Correct these identifiers in Lytics (a backslash at the end, or beside a quote).",
+                self.slug,
+                counted(held, "member"),
+            )
         for name, count in sorted(self.selection.profiles.misfits.items()):
             logger.warning(
                 "Audience %s: %s of field %s could not be made to fit its type: sent as null.",
@@ -244,18 +253,15 @@ class AudiencePass:
                 f"The scan of audience {self.slug!r} showed nobody with {self.account.settings.identifier_field} though it may have members, "
                 "so no exit of it was sent: check identifier_field, and run again later."
             )
+        look_up = LookUp(
+            self.account.lytics, self.audience, self.selection.profiles, self.selection.identifier, controls
+        )
         problem = None
         try:
-            for profiles in look_up(
-                self.account.lytics,
-                self.audience,
-                work.counting(itertools.chain((first,), members)),
-                controls=controls,
-                profiles=self.selection.profiles,
-                identifier=self.selection.identifier,
-                concurrency=self.account.settings.scan_concurrency,
-            ):
-                self.block.add(profiles)
+            members = work.counting(itertools.chain((first,), members))
+            for found in look_up.ask(members, self.account.settings.scan_concurrency):
+                self.block.add(found.profiles)
+                self.leaving.hold([member_key(value) or "" for value in found.unknown])
                 if self.block.rows >= self.changes.block_rows:
                     yield from self._deliver_block()
         except LookupFailedError as error:

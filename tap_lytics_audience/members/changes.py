@@ -30,6 +30,8 @@ BLOCKS = 20
 MAX_BLOCK_ROWS = 500_000
 """A block's members are held in memory while they are joined."""
 CONTROLS = 5
+_PLAIN = r'[^"\\[:cntrl:]]+'
+"""Identifiers that every reader of a filter takes for the same: an unusual one is no control."""
 _UNKNOWN_DIGEST = 0
 """For a member whose last record held other values than the ledger can tell. It equals no digest, but for a chance of 2**-64."""
 _WHOLE = ("coalesce(identifier, key)", "coalesce(representative, id)")
@@ -196,7 +198,7 @@ class Changes:
         self._seen_count += tables.number("INSERT INTO seen SELECT hash FROM unchanged")
         identifier, representative = _WHOLE
         self._control_with(
-            f"SELECT key, {identifier} FROM block WHERE fingerprint IN (SELECT fingerprint FROM unchanged LIMIT {CONTROLS})"
+            f"SELECT key, {identifier} FROM block WHERE fingerprint IN (SELECT fingerprint FROM unchanged LIMIT {20 * CONTROLS})"
         )
         return tables.number(
             f"CREATE OR REPLACE TEMP TABLE block AS SELECT * REPLACE ({identifier} AS identifier, {representative} AS representative) "
@@ -280,11 +282,12 @@ class Changes:
         self._seen_count += self.tables.number(
             "INSERT INTO seen SELECT hash FROM decided WHERE NOT is_deferred"
         )
-        self._control_with(f"SELECT key, identifier FROM decided WHERE NOT is_deferred LIMIT {CONTROLS}")
+        self._control_with("SELECT key, identifier FROM decided WHERE NOT is_deferred")
         return decide(self.tables, "FROM decided WHERE NOT is_deferred AND change IS NOT NULL")
 
     def _control_with(self, query: str) -> None:
-        self.controls = self.tables.rows(query) or self.controls
+        plain = f"SELECT * FROM ({query}) AS c(key, identifier) WHERE regexp_full_match(identifier, '{_PLAIN}') LIMIT {CONTROLS}"
+        self.controls = self.tables.rows(plain) or self.controls
 
 
 def older_selections(selections: list[list[str]], fields: list[str]) -> list[list[str]]:

@@ -50,14 +50,14 @@ class Tables:
         self._schema = schema
         connection.execute(f"CREATE SCHEMA {schema}; USE {schema}")
 
-    def run(self, query: str) -> duckdb.DuckDBPyConnection:
+    def run(self, query: str, values: list[t.Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Run one or more statements.
 
         Raises:
             OSError: If there is no room to spill to.
         """
         try:
-            return self._connection.execute(query)
+            return self._connection.execute(query, values)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             # Out of memory means that there was no room to spill to.
             if isinstance(error, duckdb.IOException) and " write" not in str(error):

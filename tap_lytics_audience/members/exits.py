@@ -3,6 +3,7 @@
 candidates  Members who were not seen, and people in doubt who were not: one row a member and spelling.
   counts    Their exit counts against `max_exit_percent`: no earlier run decided it.
   change    `exit`, or `exit_again` for somebody whose exit was acknowledged before.
+held        Keys of people of whom Lytics cannot be asked: they stay.
 exits       Candidates of whom Lytics confirmed that they are no members, one row each.
 """
 
@@ -22,11 +23,29 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.members.database import Tables
 
 
+_UNSURE = f"{JUST_ENTERED} UNION ALL SELECT key FROM held"
+
+
 @dataclass(frozen=True)
 class Exits:
     """Finds the exits of one audience."""
 
     tables: Tables
+
+    def __post_init__(self) -> None:
+        """Nobody is held yet."""
+        self.tables.run("CREATE TABLE held (key VARCHAR)")
+
+    def hold(self, keys: list[str]) -> None:
+        """Keep people of whom nobody knows whether they left."""
+        for key in keys:
+            self.tables.run("INSERT INTO held VALUES (?)", [key])
+
+    def held(self) -> int:
+        """How many people are held, of those who were not seen."""
+        return self.tables.number(
+            "SELECT count(DISTINCT key) FROM held WHERE hash(key) NOT IN (SELECT hash FROM seen)"
+        )
 
     def find_candidates(self, *, among_touched: bool) -> None:
         """List who may have left: among all, or only among those whom trigger messages name. People in doubt always count."""
@@ -42,7 +61,7 @@ class Exits:
                 UNION SELECT key, identifier, hash, may_be_held AND (is_known OR NOT is_gone),
                     CASE WHEN may_be_held THEN '{Change.EXIT.value}' ELSE '{Change.EXIT_AGAIN.value}' END
                 FROM doubt ANTI JOIN seen USING (hash)
-            ) WHERE key NOT IN ({JUST_ENTERED});
+            ) WHERE key NOT IN ({_UNSURE});
             """
         )
 
@@ -62,7 +81,7 @@ class Exits:
             """
             CREATE TABLE exits AS
             SELECT key, any_value(identifier) AS identifier, min(change) AS change, row_number() OVER (ORDER BY key) AS number
-            FROM candidates ANTI JOIN seen USING (hash) GROUP BY key
+            FROM candidates ANTI JOIN seen USING (hash) ANTI JOIN held USING (key) GROUP BY key
             """
         )
         count = self.tables.number("SELECT count(*) FROM exits")
@@ -74,6 +93,6 @@ class Exits:
             )
 
     def has_open_doubt(self) -> bool:
-        """Whether somebody in doubt entered by the newest event, and yet was not seen: nobody can tell what is true."""
-        query = f"SELECT count(*) FROM doubt ANTI JOIN seen USING (hash) WHERE key IN ({JUST_ENTERED})"
+        """Whether somebody in doubt was not seen, and yet may be a member: nobody knows what is true."""
+        query = f"SELECT count(*) FROM doubt ANTI JOIN seen USING (hash) WHERE key IN ({_UNSURE})"
         return self.tables.number(query) > 0
