@@ -91,13 +91,14 @@ def decode_leniently(text: bytes | msgspec.Raw) -> t.Any:
     """Decode what taps in Python may write beyond JSON, and what other decoders have no room for.
 
     NaN, half of a character, bytes that are not UTF-8, and numbers of any length become values that no cell can hold: if
-    such a field is mapped, that one record is rejected.
+    such a field is mapped, that one record is rejected. A byte order mark at the start is passed over.
 
     Raises:
         ValueError: If it is nothing of this kind.
         RecursionError: If it is nested too deeply.
     """
-    return json.loads(str(bytes(text), "utf-8", "surrogateescape"), parse_float=_fraction, parse_int=_integer)
+    decoded = str(bytes(text), "utf-8", "surrogateescape").removeprefix("\ufeff")
+    return json.loads(decoded, parse_float=_fraction, parse_int=_integer)
 
 
 def _integer(digits: str) -> int | decimal.Decimal:

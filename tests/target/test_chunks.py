@@ -430,6 +430,13 @@ def test_what_came_before_a_broken_line_of_a_chunk_is_sent(broken, sentence):
     assert whole == taken(data, line_ends(data))
 
 
+def test_a_byte_order_mark_at_the_start_is_passed_over():
+    data = written(
+        [record({"id": 1, "email": "a@x.org", "team": "red", "audience_state": "enter"}, "people")]
+    )
+    assert taken(b"\xef\xbb\xbf" + data, []) == taken(data, [])
+
+
 def test_bytes_that_are_not_utf_8_reject_one_record_where_they_are_mapped():
     good = {"id": 1, "email": "a@x.org", "team": "red", "audience_state": "enter", "text": "t\x7f"}
     data = written([record({**good, "unmapped": "t\x7f", "text": ""}, "people"), record(good, "people")])
