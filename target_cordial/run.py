@@ -44,12 +44,12 @@ SIGNAL_WAIT_SECONDS = 10
 logger = logging.getLogger("target-cordial")
 
 
-class Lifecycle:
+class Run:
     """A run from its start to its summary.
 
     Attributes:
         delivery: Takes rows, exits and states; states may come before the run is prepared.
-        close: Leaves nothing on this machine; called at the latest when the lifecycle is no longer referred to.
+        close: Leaves nothing on this machine; called at the latest when the run is no longer referred to.
 
     Args:
         plugin: The plugin's name.
@@ -67,7 +67,6 @@ class Lifecycle:
         self._journal = Journal(settings.journal_url, self._name)
         self._plan = Plan(settings, self._null_marker) if settings.plan_only else None
         self._is_all_read = False
-        self._lists: Lists | None = None
         self._prepared: tuple[RowWriter, Lists | None] | None = None
         self._folder = open_workspace(plugin)
         self.delivery = Delivery(
@@ -108,20 +107,20 @@ class Lifecycle:
                 check_fetch(self._settings, self._cordial, self._storage, self._folder, checklist)
 
     def prepare(self) -> tuple[RowWriter, Lists | None]:
-        """Check everything, settle what earlier runs left, and begin to import; once, however often it is called.
+        """Check everything, settle what earlier runs left, and begin to import; done once.
 
         Returns:
-            What writes rows, and what finds lists; None if contacts go on none.
+            What writes the rows of enters, and what finds lists; None if contacts go on none.
 
         Raises:
             UserError: If something that the run needs does not work.
         """
         if self._prepared is None:
             with self._signal.interruptible():
-                self._prepared = self._prepare(), self._lists
+                self._prepared = self._prepare()
         return self._prepared
 
-    def _prepare(self) -> RowWriter:
+    def _prepare(self) -> tuple[RowWriter, Lists | None]:
         settings = self._settings
         checklist = Checklist(lambda *line: logger.debug("%s %s: %s", *line))
         columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
@@ -132,8 +131,9 @@ class Lifecycle:
             "" if settings.plan_only else ", the storage was written, read back and deleted",
         )
         rows = RowWriter(columns, settings, self._null_marker)
+        lists = None
         if settings.list_action != "none":
-            self._lists = Lists(
+            lists = Lists(
                 self._cordial,
                 settings.list_name,
                 attributes,
@@ -141,7 +141,11 @@ class Lifecycle:
                 interruptible=self._signal.interruptible,
             )
         self.delivery.start(self._importer(), rows.header)
-        return rows
+        return rows, lists
+
+    @property
+    def _lists(self) -> Lists | None:
+        return None if self._prepared is None else self._prepared[1]
 
     def finish(self) -> None:
         """Deliver what is left once all input is read: all enters, then all exits.

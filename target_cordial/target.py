@@ -25,7 +25,7 @@ from target_cordial.history.page import write_page
 from target_cordial.intake.chunks import TEST_STREAM, Intake
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.reader import MessageReader
-from target_cordial.run import Lifecycle
+from target_cordial.run import Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
 
@@ -53,9 +53,8 @@ class TargetCordial(ConfiguredPlugin, Target):
         super().__init__(**options)
         self.message_reader.interruptible = self._signal.interruptible
         self.settings = Settings.from_config(self._config)
-        self.lifecycle = Lifecycle(self.name, self.settings, self._signal)
-        self.delivery = self.lifecycle.delivery
-        self.intake = Intake(self.settings, self.delivery, self.lifecycle.prepare)
+        self.run = Run(self.name, self.settings, self._signal)
+        self.intake = Intake(self.settings, self.run.delivery, self.run.prepare)
         self.message_reader.intake = self.intake
 
     @classmethod
@@ -114,7 +113,7 @@ class TargetCordial(ConfiguredPlugin, Target):
 
     @override
     def process_endofpipe(self) -> None:
-        self.lifecycle.finish()
+        self.run.finish()
         for sink in self._sinks_active.values():
             sink.clean_up()
         self.intake.finish()
@@ -160,12 +159,12 @@ class TargetCordial(ConfiguredPlugin, Target):
         if check:
             checklist = Checklist(print_line)
             streams = None if catalog is None else selected_streams(catalog)
-            target.lifecycle.check(checklist, streams, fetch=fetch)
-            target.lifecycle.close()
+            target.run.check(checklist, streams, fetch=fetch)
+            target.run.close()
             if checklist.failures:
                 raise SystemExit(1)
             return
-        with target.lifecycle.ending_well():
+        with target.run.ending_well():
             target.listen(file_input)
 
     @classmethod

@@ -259,7 +259,7 @@ def taken(data, ends, **overrides):
     except UserError as error:
         sentence = str(error)
     finally:
-        target.lifecycle.close()
+        target.run.close()
     return delivery.items, delivery.records, delivery.updates, delivery.totals.ignored_exits, sentence
 
 
@@ -475,7 +475,7 @@ def outcome(box, ends):
     )
     data = b"".join(map(line, messages()))
     target = TargetCordial(config=config)
-    with target.lifecycle.ending_well():
+    with target.run.ending_well():
         target.listen(Parts(data, ends(data)))
     rejects = [
         {key: value for key, value in json.loads(line).items() if key != "time"}
@@ -488,7 +488,7 @@ def outcome(box, ends):
         "rejects": rejects,
         "lists": [box.list_members(name) for name in (LIST, "Lytics_Lapsed")],
         "contacts": {address: contact.attributes for address, contact in box.contacts().items()},
-        "arrived": target.delivery.totals.arrived,
+        "arrived": target.run.delivery.totals.arrived,
     }
 
 
