@@ -71,13 +71,13 @@ class TargetCordial(ConfiguredPlugin, Target):
             or not isinstance(schema, dict)
             or not isinstance(schema.get("properties"), dict)
         ):
-            msg = f"The SCHEMA message in line {self.message_reader.line} of the input lacks its stream or its properties: correct the tap."
-            raise InputError(msg)
+            raise InputError(
+                f"The SCHEMA message in line {self.message_reader.line} of the input lacks its stream or its properties: correct the tap."
+            )
         known = self.mapper.stream_maps.get(stream)
-        if known and (known[0].raw_schema, known[0].raw_key_properties) == (
-            schema,
-            message_dict.get("key_properties"),
-        ):
+        keys = message_dict.get("key_properties")
+        if known and (known[0].raw_schema, known[0].raw_key_properties) == (schema, keys):
+            # The same again: what decodes its records need not be built anew.
             return
         if stream == TEST_STREAM:
             self.intake.open(stream, [])
@@ -85,11 +85,11 @@ class TargetCordial(ConfiguredPlugin, Target):
         try:
             super()._process_schema_message(message_dict)
         except (MappingError, NotImplementedError) as error:
-            msg = f"The setting stream_maps does not fit the stream {stream!r}: {error}"
-            raise UserError(msg) from error
+            raise UserError(f"The setting stream_maps does not fit the stream {stream!r}: {error}") from error
         except (AttributeError, KeyError, TypeError, ValueError, InvalidJSONSchema) as error:
-            msg = f"The SCHEMA message in line {self.message_reader.line} of the input is not a JSON schema: correct the tap."
-            raise InputError(msg) from error
+            raise InputError(
+                f"The SCHEMA message in line {self.message_reader.line} of the input is not a JSON schema: correct the tap."
+            ) from error
         # The SDK keeps the sinks of former schemas until the end, but no record of theirs is left.
         for sink in self._sinks_to_clear:
             sink.clean_up()
@@ -108,8 +108,9 @@ class TargetCordial(ConfiguredPlugin, Target):
         )
 
     def _process_batch_message(self, message_dict: dict[str, t.Any]) -> None:
-        msg = f"The stream {message_dict.get('stream')!r} comes as BATCH files, which target-cordial does not read: unset batch_config in the tap."
-        raise InputError(msg)
+        raise InputError(
+            f"The stream {message_dict.get('stream')!r} comes as BATCH files, which target-cordial does not read: unset batch_config in the tap."
+        )
 
     @override
     def process_endofpipe(self) -> None:

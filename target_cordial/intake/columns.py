@@ -24,9 +24,8 @@ Values: t.TypeAlias = "t.Sequence[object]"
 Rejects: t.TypeAlias = dict[int, RejectedError]
 """Why records cannot be sent, by their place; the first reason counts."""
 
-_INTEGERS = frozenset({int, type(None)})
-_PLAIN_DIGITS = 300
-"""An integer of no more digits is a number beyond doubt."""
+_PLAIN_INTEGERS = 1 << 63
+"""Integers up to this one are numbers beyond doubt."""
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdigit() else byte for byte in range(128)) + bytes(
     range(128, 256)
 )
@@ -61,13 +60,15 @@ class Column:
             absent: The cell that leaves an attribute as it is, which no value may equal.
             rejects: Takes each value that cannot be sent.
         """
-        if null is not None and msgspec.UNSET not in values:
-            if self._are_plain(values, absent):
-                return quoted_all([value or null for value in t.cast("t.Sequence[str]", values)])
-            if self._is_plain_number and _INTEGERS.issuperset(map(type, values)):
-                cells = [null if value is None else str(value) for value in values]
-                if max(map(len, cells)) <= _PLAIN_DIGITS:
-                    return cells
+        if null is not None and msgspec.UNSET not in values and self._are_plain(values, absent):
+            return quoted_all([value or null for value in t.cast("t.Sequence[str]", values)])
+        if self._is_plain_number:
+            return [
+                str(value)
+                if type(value) is int and -_PLAIN_INTEGERS < value < _PLAIN_INTEGERS
+                else self._cell(number, value, null, absent, rejects)
+                for number, value in enumerate(values)
+            ]
         return [self._cell(number, value, null, absent, rejects) for number, value in enumerate(values)]
 
     def _cell(self, number: int, value: object, null: str | None, absent: str, rejects: Rejects) -> str:
