@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS ?= 100000
+# Most tests wait for a server or a process for half of their time, so that two for each core fit.
+TEST_PROCESSES ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 PIPELINE := tap-lytics-audience target-cordial
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -45,7 +47,7 @@ demo: reset ## a sync from an audience of made-up people, and the proof that the
 	@trap 'python -m sandbox down' EXIT; set -ex; meltano run $(PIPELINE); python -m sandbox verify
 
 test: $(VENV)/.compiled ## all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 bench: $(VENV)/.compiled ## both plugins against others, side by side; 40 minutes on two quiet cores
 	$(BIN)/python -m bench

@@ -83,13 +83,17 @@ def test_a_part_is_durable_before_its_first_record_leaves(box):
 def test_a_state_points_past_the_records_before_it_and_no_further(box):
     messages = run(config(box)).messages
     known = []
+    states_after_records = 0
     for message in messages:
         if message["type"] == "RECORD" and message["stream"] == STREAM:
             known.append(message["record"]["email"])
         if message["type"] == "STATE":
+            states_after_records += bool(known)
             rest = run(config(box), message["value"])
             # Those before the state are done with, so that they are sent again only if a later part holds them too.
             assert not set(rest.of("backfill")) & set(known)
+    assert len(known) == len(box.world.keys(AUDIENCE))
+    assert states_after_records > 5
 
 
 def test_a_backfill_that_died_goes_on_where_it_was_acknowledged(box):
