@@ -179,8 +179,9 @@ class AudiencePass:
         held = self.leaving.held()
         if held:
             logger.warning(
-                "Audience %s: Lytics cannot be asked about %s, whose identifiers no filter can hold: nobody knows whether they left, so they "
-                "stay. Correct these identifiers in Lytics (a backslash at the end, or beside a quote).",
+                "Audience %s: Lytics cannot be asked about %s. No filter can hold their identifiers (a backslash at the end, or beside a "
+                "quote), and the call for a single profile gave no answer. Nobody knows whether they left, so they stay: correct the "
+                "identifiers in Lytics, or give the API token the right to read profiles.",
                 self.slug,
                 counted(held, "member"),
             )
