@@ -27,7 +27,8 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from lytics_to_cordial.checklist import Checklist
-    from target_cordial.cordial.api import Attribute, Cordial
+    from target_cordial.cordial.api import Cordial
+    from target_cordial.cordial.attributes import Attribute
     from target_cordial.settings import Settings
     from target_cordial.storage.storage import Storage
 
@@ -55,7 +56,7 @@ def check(
     columns: list[Column] = []
     attributes: dict[str, Attribute] = {}
     with checklist.trying("key"):
-        attributes.update(cordial.attributes())
+        attributes.update(cordial.attributes.all())
         checklist.ok("key", f"Cordial at {settings.api_url} takes the API key")
     if checklist.failures:
         for topic in ("permissions", "fields", "list"):
@@ -142,9 +143,9 @@ def selected_streams(file: t.IO[str]) -> Streams:
 def _check_permissions(settings: Settings, cordial: Cordial, checklist: Checklist) -> None:
     has_lists = settings.list_action != "none"
     with checklist.trying("permissions"):
-        next(cordial.import_jobs("Processing"), None)
+        next(cordial.jobs.imports("Processing"), None)
         if has_lists:
-            cordial.find_list(NO_LIST_OF_THIS_NAME)
+            cordial.lists.find(NO_LIST_OF_THIS_NAME)
         checklist.ok(
             "permissions", f"the key may read attributes, {'lists and jobs' if has_lists else 'jobs'}"
         )

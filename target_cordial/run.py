@@ -202,7 +202,7 @@ class Run:
 
     def _importer(self) -> FileImporter:
         if self._plan is not None:
-            self._plan.pace = self._cordial.pace()
+            self._plan.pace = self._cordial.jobs.pace()
             return self._plan
         pipeline = self._storage.folder_tag
         importer = Importer(

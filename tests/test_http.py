@@ -17,7 +17,8 @@ from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import Service
 from tap_lytics_audience.lytics.api import Lytics, LyticsError
 from tap_lytics_audience.settings import Settings
-from target_cordial.cordial.api import Cordial, UnansweredError
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.errors import UnansweredError
 
 
 class Server:
@@ -302,12 +303,12 @@ def encoded(text):
 )
 def test_a_jobs_id_is_text_or_a_number(given, job_id):
     with serving(answering(content=b'{"jobId": %s}' % given)) as server:
-        assert Cordial(server.url, "key").start_import({}) == job_id
+        assert Cordial(server.url, "key").imports.start({}) == job_id
 
 
 @pytest.mark.parametrize("given", [b'""', b"null", b"true", b'"../accountlists"', b"1.5"])
 def test_a_jobs_id_that_is_none_leaves_the_outcome_unknown(given):
     with serving(answering(content=b'{"jobId": %s}' % given)) as server:
         with pytest.raises(UnansweredError, match="without a job id"):
-            Cordial(server.url, "key").start_import({})
+            Cordial(server.url, "key").imports.start({})
         assert len(server.calls) == 1

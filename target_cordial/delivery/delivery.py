@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from lytics_to_cordial.signals import StopSignal
-    from target_cordial.cordial.api import ContactList
+    from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.importfile import Cells
     from target_cordial.delivery.outbox import Batch
     from target_cordial.delivery.rejects import Rejects

@@ -11,7 +11,8 @@ from target_cordial.delivery.jobs import LOOKUPS, ImportFailedError
 from target_cordial.run_name import time_of_run
 
 if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Cordial, Job
+    from target_cordial.cordial.api import Cordial
+    from target_cordial.cordial.jobs import Job
     from target_cordial.delivery.imports import Importer
 
 ASIDE_SUFFIX = ".left"
@@ -107,6 +108,6 @@ def _wait_for(job_id: str, name: str, importer: Importer) -> None:
 def _import_name(job: Job, cordial: Cordial) -> str:
     """A job's import name; a child that has none goes by its parent's."""
     if not job.import_name and job.parent_id:
-        parent = cordial.job(job.parent_id)
+        parent = cordial.jobs.find(job.parent_id)
         return str(parent and parent.import_name)
     return str(job.import_name)

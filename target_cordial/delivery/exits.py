@@ -12,7 +12,7 @@ from lytics_to_cordial.errors import UserError
 if t.TYPE_CHECKING:
     from pathlib import Path
 
-    from target_cordial.cordial.api import ContactList
+    from target_cordial.cordial.lists import ContactList
 
 
 class HeldExits:

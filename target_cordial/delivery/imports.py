@@ -10,7 +10,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.api import Job, SourceUnreadableError, UnansweredError
+from target_cordial.cordial.errors import SourceUnreadableError, UnansweredError
+from target_cordial.cordial.jobs import Job
 from target_cordial.delivery.jobs import (
     JOBS_PAGE,
     LOOKUPS,
@@ -157,7 +158,7 @@ class Importer:
             if self.stopping.is_set():
                 raise Stopped
             try:
-                return self.cordial.start_import(self._body(file, name))
+                return self.cordial.imports.start(self._body(file, name))
             except SourceUnreadableError:
                 if not tries_left:
                     raise

@@ -8,7 +8,8 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.api import FINAL_STATUSES, UNFINISHED_STATUSES, Job, UnansweredError
+from target_cordial.cordial.errors import UnansweredError
+from target_cordial.cordial.jobs import FINAL_STATUSES, UNFINISHED_STATUSES, Job
 
 if t.TYPE_CHECKING:
     import datetime as dt
@@ -47,7 +48,7 @@ class Jobs:
         # In the order in which a job goes through them, so that none slips by between two questions.
         for status in (*UNFINISHED_STATUSES, *FINAL_STATUSES):
             # A job that has not started yet has no start to filter by; final ones go back 60 days.
-            for job in self.cordial.import_jobs(status, None if status in UNFINISHED_STATUSES else since):
+            for job in self.cordial.jobs.imports(status, None if status in UNFINISHED_STATUSES else since):
                 jobs[job.id or f"without id {len(jobs)}"] = job
         return list(jobs.values())
 
@@ -67,7 +68,7 @@ class Jobs:
         while True:
             job = None
             with contextlib.suppress(UnansweredError):
-                job = self.cordial.job(job_id)
+                job = self.cordial.jobs.find(job_id)
             if job is not None and job.is_final:
                 return job
             # No answer is no progress: a job whose answers come and go would be waited for without end.

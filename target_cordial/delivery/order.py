@@ -9,7 +9,7 @@ if t.TYPE_CHECKING:
     from array import array
     from pathlib import Path
 
-    from target_cordial.cordial.api import ContactList
+    from target_cordial.cordial.lists import ContactList
 
 
 @dataclass

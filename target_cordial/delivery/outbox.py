@@ -16,7 +16,7 @@ from target_cordial.delivery.order import ImportFile, ImportOrder
 if t.TYPE_CHECKING:
     from pathlib import Path
 
-    from target_cordial.cordial.api import ContactList
+    from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.exits import HeldExits
     from target_cordial.delivery.importfile import Cells
 

@@ -15,7 +15,8 @@ from target_cordial.delivery.imports import ImportResult
 from target_cordial.history.summary import read_text, reject_reasons, rows_text
 
 if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Pace, Sizes
+    from target_cordial.cordial.jobs import Pace
+    from target_cordial.cordial.lists import Sizes
     from target_cordial.delivery.order import ImportFile
     from target_cordial.history.totals import Totals
     from target_cordial.settings import Settings

@@ -7,7 +7,7 @@ import typing as t
 from lytics_to_cordial.progress import counted, duration
 
 if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Sizes
+    from target_cordial.cordial.lists import Sizes
     from target_cordial.history.totals import Totals
 
 

@@ -6,7 +6,7 @@ import typing as t
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 
-from target_cordial.cordial.api import Sizes
+from target_cordial.cordial.lists import Sizes
 
 
 @dataclass

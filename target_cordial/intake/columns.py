@@ -17,7 +17,7 @@ from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer, is_unicode, longest_text
 
 if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Attribute
+    from target_cordial.cordial.attributes import Attribute
 
 Values: t.TypeAlias = "t.Sequence[object]"
 """A value a record, `msgspec.UNSET` where a record lacks the field."""

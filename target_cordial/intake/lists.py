@@ -12,13 +12,15 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.api import ContactList, CordialError, Sizes, UnansweredError
+from target_cordial.cordial.errors import CordialError, UnansweredError
+from target_cordial.cordial.lists import ContactList, Sizes
 from target_cordial.intake.cells import RejectedError, is_unicode
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from target_cordial.cordial.api import Attribute, Cordial
+    from target_cordial.cordial.api import Cordial
+    from target_cordial.cordial.attributes import Attribute
 
 MAX_LISTS = 50
 MAX_NAME_CHARACTERS = 128
@@ -136,7 +138,7 @@ class Lists:
         Raises:
             CordialError: If Cordial does not say.
         """
-        return 0 if target_list.id < 0 else self.cordial.list_size(target_list.id)
+        return 0 if target_list.id < 0 else self.cordial.lists.size(target_list.id)
 
     def measure(self) -> None:
         """Note the size of each list after the run."""
@@ -195,7 +197,7 @@ class Lists:
         if not self.may_create:
             logger.info("Plan: list %s would be created.", name)
             return ContactList(-1 - len(self._lists), name)
-        created = self._create(name) or self.cordial.find_list(name)
+        created = self._create(name) or self.cordial.lists.find(name)
         if created is None:
             raise CordialError(
                 f"Cordial says that the name {name!r} is taken, yet has no list of it (an attribute may have it): set list_name to another."
@@ -205,18 +207,18 @@ class Lists:
 
     def _create(self, name: str) -> ContactList | None:
         try:
-            return self.cordial.create_list(name)
+            return self.cordial.lists.create(name)
         except UnansweredError:
             # It may have been created all the same.
-            created = self.cordial.find_list(name)
+            created = self.cordial.lists.find(name)
             if created is None:
                 raise
             return created
 
     def _find(self, name: str) -> ContactList | None:
         if not name.isdigit():
-            return self.cordial.find_list(name)
-        existing = self.cordial.list_by_id(int(name))
+            return self.cordial.lists.find(name)
+        existing = self.cordial.lists.by_id(int(name))
         if existing is None:
             raise UserError(
                 f"Cordial has no list with id {name}: check list_name; a list that is given by its id is never created."

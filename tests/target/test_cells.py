@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from target_cordial.cordial.api import Attribute
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.intake.columns import columns_of
 from target_cordial.intake.rows import RowWriter
 from target_cordial.settings import Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.cordial.api import Attribute
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.delivery.importfile import quoted, write_csv
 from target_cordial.intake.cells import RejectedError, cell_writer
 

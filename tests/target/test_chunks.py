@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.api import Attribute, ContactList
+from target_cordial.cordial.attributes import Attribute
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer
 from target_cordial.intake.chunks import Intake

@@ -4,7 +4,7 @@ import pytest
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.signals import StopSignal
-from target_cordial.cordial.api import ContactList
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.rejects import Rejects

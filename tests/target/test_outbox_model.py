@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from target_cordial.cordial.api import ContactList
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery import outbox as outbox_module
 from target_cordial.delivery.exits import HeldExits
 from target_cordial.delivery.outbox import Outbox

@@ -1,0 +1,47 @@
+"""Registering import files."""
+
+from __future__ import annotations
+
+import typing as t
+
+import msgspec
+
+from target_cordial.cordial.answers import job_id_of, mapping, message_of
+from target_cordial.cordial.connection import decoded, raise_for_status
+from target_cordial.cordial.errors import SourceUnreadableError, UnansweredError
+
+if t.TYPE_CHECKING:
+    from target_cordial.cordial.connection import Connection
+
+_PATH = "/contactimports"
+
+
+class ImportCalls:
+    """Calls of `/contactimports`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def start(self, body: dict[str, t.Any]) -> str:
+        """Register an import file (Cordial Swagger v2: ContactImportJob), and give the job's id.
+
+        Raises:
+            SourceUnreadableError: If Cordial could not read the file; nothing was registered.
+            UnansweredError: If nobody knows whether it was registered.
+            CordialError: If Cordial refused it; nothing was registered.
+        """
+        status, reply = self._connection.post(_PATH, body)
+        raise_for_status(status, reply, _PATH)
+        answer = mapping(decoded(reply)).get("jobId")
+        job_id = job_id_of(answer)
+        if job_id:
+            return job_id
+        # In place of the id there may be an error.
+        if isinstance(answer, dict):
+            raise SourceUnreadableError(
+                f"Cordial cannot read the import file ({message_of(msgspec.json.encode(answer))}): check storage_url, "
+                "import_source, import_username and import_password as seen from Cordial's side."
+            )
+        raise UnansweredError(
+            "Cordial answered an import call without a job id: look at the jobs in Cordial, then run again."
+        )

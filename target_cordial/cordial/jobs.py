@@ -1,0 +1,116 @@
+"""Import jobs of the account."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+from dataclasses import dataclass
+
+from target_cordial.cordial.answers import count_of, job_id_of, mapping, seconds_between
+from target_cordial.cordial.connection import items
+from target_cordial.cordial.errors import CordialError
+
+if t.TYPE_CHECKING:
+    import datetime as dt
+
+    from target_cordial.cordial.connection import Connection
+
+JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
+JOBS_PER_PAGE = 100
+MAX_JOB_PAGES = 200
+
+FINAL_STATUSES = ("Done", "Failed")
+UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
+_PATH = "/jobs"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An import job as Cordial tells it (Cordial Swagger v2: JobJ). Every counter may be missing."""
+
+    id: str
+    status: str
+    import_name: str | None = None
+    parent_id: str | None = None
+    total_items: int | None = None
+    completed_items: int | None = None
+    total_records: int | None = None
+    inserted: int | None = None
+    updated: int | None = None
+    rejected: int | None = None
+    errors: int | None = None
+    ignored: int | None = None
+    seconds: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen in this job."""
+        return self.status in FINAL_STATUSES
+
+    @property
+    def outcomes(self) -> int:
+        """How many rows came to an end, as far as Cordial says."""
+        counts = (self.inserted, self.updated, self.rejected, self.errors, self.ignored)
+        return sum(count for count in counts if count is not None)
+
+    @classmethod
+    def from_reply(cls, reply: dict[str, t.Any], job_id: str | None = None) -> Job:
+        """Read a job from Cordial's answer, asked for by its id or listed; for listed jobs no field of the id is documented."""
+        metadata = mapping(reply.get("metadata"))
+        result = mapping(reply.get("result"))
+        return cls(
+            id=job_id or next(filter(None, (job_id_of(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
+            status=str(reply.get("status", "")),
+            import_name=metadata.get("importName"),
+            parent_id=job_id_of(metadata.get("parentJobId")) or None,
+            total_items=count_of(reply.get("totalItems")),
+            completed_items=count_of(reply.get("completedItems")),
+            total_records=count_of(result.get("totalRecords")),
+            inserted=count_of(result.get("inserted")),
+            updated=count_of(result.get("updated")),
+            rejected=count_of(result.get("rejected")),
+            errors=count_of(result.get("error")),
+            ignored=count_of(result.get("ignored")),
+            seconds=seconds_between(mapping(reply.get("times"))),
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast Cordial was with so many earlier imports, as the mean over their rows."""
+
+    imports: int
+    rows_per_second: float
+
+
+class JobCalls:
+    """Calls of `/jobs`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def find(self, job_id: str) -> Job | None:
+        """One job, or None if Cordial does not know it (yet)."""
+        reply = self._connection.get(f"{_PATH}/{job_id}", absent=None)
+        return None if reply is None else Job.from_reply(mapping(reply), job_id)
+
+    def imports(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
+        """All import jobs of one of Cordial's statuses, child jobs too, but for those that started before a time."""
+        query = {"jobName": "ImportContacts", "status": status, "per_page": str(JOBS_PER_PAGE)}
+        if since is not None:
+            query["times[start][gte]"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        for page in range(1, MAX_JOB_PAGES + 1):
+            jobs = items(self._connection.get(_PATH, {**query, "page": str(page)}, absent=[]))
+            yield from map(Job.from_reply, jobs)
+            if len(jobs) < JOBS_PER_PAGE:
+                return
+        raise CordialError(
+            f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
+        )
+
+    def pace(self) -> Pace | None:
+        """How fast Cordial was with imports that it lists as done; None if nobody can tell."""
+        jobs = itertools.islice(self.imports("Done"), JOBS_PER_PAGE)
+        timed = [(job.total_records, job.seconds) for job in jobs if job.total_records and job.seconds]
+        seconds = sum(taken for _, taken in timed if taken)
+        return Pace(len(timed), sum(rows for rows, _ in timed if rows) / seconds) if seconds else None
