@@ -18,9 +18,9 @@ import duckdb
 
 from bench.runs import Contestant, measure
 from bench.table import Line, at_most
+from lytics_to_cordial.database import Database
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience.members.changes import BLOCKS, MAX_BLOCK_ROWS, Changes, Rules
-from tap_lytics_audience.members.database import Database
 from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger

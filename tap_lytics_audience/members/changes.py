@@ -12,16 +12,16 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from lytics_to_cordial.database import quoted
 from tap_lytics_audience.members.block import COLUMNS
-from tap_lytics_audience.members.database import quoted
 from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
 from tap_lytics_audience.members.known import MEMBER, fingerprint, half_hash
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lytics_to_cordial.database import Tables
     from tap_lytics_audience.members.block import Block
-    from tap_lytics_audience.members.database import Tables
     from tap_lytics_audience.members.known import Known
 
 BLOCK_ROWS = 50_000

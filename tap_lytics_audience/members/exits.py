@@ -19,8 +19,8 @@ from tap_lytics_audience.members.touched import JUST_ENTERED
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lytics_to_cordial.database import Tables
     from tap_lytics_audience.members.changes import Decisions
-    from tap_lytics_audience.members.database import Tables
 
 
 _UNSURE = f"{JUST_ENTERED} UNION ALL SELECT key FROM held"

@@ -20,15 +20,15 @@ from __future__ import annotations
 import logging
 import typing as t
 
+from lytics_to_cordial.database import parquet
 from lytics_to_cordial.progress import counted
-from tap_lytics_audience.members.database import parquet
 from tap_lytics_audience.members.ledger import DamagedError
 from tap_lytics_audience.members.manifest import is_base, number_of
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
-    from tap_lytics_audience.members.database import Tables
+    from lytics_to_cordial.database import Tables
     from tap_lytics_audience.members.ledger import Ledger
     from tap_lytics_audience.members.manifest import DoubtfulFile
 

@@ -7,12 +7,12 @@ import datetime as dt
 import logging
 import typing as t
 
+from lytics_to_cordial.database import Database
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience import bookmark
 from tap_lytics_audience.members.audience import AudiencePass
 from tap_lytics_audience.members.block import Block
 from tap_lytics_audience.members.changes import Changes, Rules, older_selections
-from tap_lytics_audience.members.database import Database
 from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
@@ -25,10 +25,10 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lytics_to_cordial.database import Tables
     from tap_lytics_audience.bookmark import Bookmark
     from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.members.audience import Account
-    from tap_lytics_audience.members.database import Tables
     from tap_lytics_audience.members.manifest import Manifest
     from tap_lytics_audience.settings import Settings
 

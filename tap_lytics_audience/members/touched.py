@@ -10,14 +10,14 @@ import typing as t
 
 import msgspec
 
+from lytics_to_cordial.database import quoted
 from tap_lytics_audience.lytics.identifier import member_key
-from tap_lytics_audience.members.database import quoted
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tap_lytics_audience.members.database import Tables
+    from lytics_to_cordial.database import Tables
     from tap_lytics_audience.triggers.events import Event
 
 LOADED_EVENTS = 10_000
