@@ -43,6 +43,8 @@ if t.TYPE_CHECKING:
 
 _SEVERAL_VALUES = ("[", "ts[", "map[", "membership", "embedding", "geolocation", "flows")
 """How the Lytics types begin that hold more than one value."""
+_NOT_IDENTIFYING = ("number", "float", "bool", "boolean", "date", "time", "datetime")
+"""The Lytics types of single values that many people share, or that can be written in several ways."""
 logger = logging.getLogger("tap-lytics-audience")
 
 
@@ -304,4 +306,13 @@ def _check_identifier(name: str, kind: str | None) -> None:
     if kind.startswith(_SEVERAL_VALUES):
         raise UserError(
             f"The profile field {name!r} holds several values ({kind}): set identifier_field to one that holds one."
+        )
+    if kind in _NOT_IDENTIFYING:
+        raise UserError(
+            f"The profile field {name!r} is of type {kind}, which cannot identify a person: set identifier_field to a field of type string "
+            "or int."
+        )
+    if "`" in name:
+        raise UserError(
+            f"The profile field {name!r} holds a backtick, which no filter of Lytics can hold: choose another identifier_field."
         )

@@ -52,7 +52,7 @@ class Profiles:
     Attributes:
         kinds: The Lytics type of each field by its name; blank for a field whose values stay as they come.
         unasked: Fields of `kinds` that the account's schema lacks. Lytics is not asked for them, but may send them.
-        misfits: How many values of each field did not fit its type, and became null.
+        misfits: How many values of each field did not fit its type, and were left out.
     """
 
     kinds: dict[str, str]
@@ -100,7 +100,7 @@ class Profiles:
         return operator.attrgetter(self._attributes[name])
 
     def typed(self, profile: Profile) -> list[Json]:
-        """The values of a profile, in the order of `kinds`; one that cannot fit its type is None and counted."""
+        """The values of a profile, in the order of `kinds`; one that cannot fit its type is `msgspec.UNSET` and counted."""
         values = list(astuple(profile))
         for place, exact, convert, name in self._conversions[type(profile)]:
             value = values[place]
@@ -109,7 +109,7 @@ class Profiles:
                     values[place] = convert(value)
                 except MisfitError:
                     self.misfits[name] += 1
-                    values[place] = None
+                    values[place] = msgspec.UNSET
         return values
 
 

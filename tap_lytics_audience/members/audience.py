@@ -187,7 +187,7 @@ class AudiencePass:
             )
         for name, count in sorted(self.selection.profiles.misfits.items()):
             logger.warning(
-                "Audience %s: %s of field %s could not be made to fit its type: sent as null.",
+                "Audience %s: %s of field %s could not be made to fit its type: left out, so that what a contact has stays.",
                 self.slug,
                 counted(count, "value"),
                 name,

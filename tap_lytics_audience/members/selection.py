@@ -24,7 +24,12 @@ TECHNICAL_FIELDS = ("_id", "_split")
 """Profile fields that tell profiles and slices apart. Some accounts may give them without being asked (not known)."""
 _PLAIN = frozenset({str, int, bool, type(None)})
 
-_encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+_MISFIT = "misfit"
+"""Stands in a digest for a value that does not fit. Where text fits, nothing is left out, so no value that fits looks like it."""
+
+_encode_sorted = msgspec.json.Encoder(
+    decimal_format="number", order="deterministic", enc_hook=lambda _: _MISFIT
+).encode
 
 
 @dataclass
@@ -71,7 +76,10 @@ class Selection:
         ]
 
     def fields_and_digests(self, profile: Profile) -> tuple[bytes, list[int]]:
-        """What is sent of a profile, as JSON without the braces, and signed 64-bit digests over `fields`, then over each of `compared`."""
+        """What is sent of a profile, as JSON without the braces, and signed 64-bit digests over `fields`, then over each of `compared`.
+
+        A value that does not fit its type is not sent. It differs from null, which may empty what the value has left alone.
+        """
         values = self.profiles.typed(profile)
         values.append(None)
         record = encode(self._record(*self._sent_values(values)))[1:-1]

@@ -76,3 +76,14 @@ def test_a_value_of_the_wrong_type_is_told_without_the_value(box):
     assert "The setting page_size must be of type integer" in ended.sentence
     assert "TAP_LYTICS_AUDIENCE_PAGE_SIZE" in ended.sentence
     assert "canary" not in ended.log
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [("lifetime_value", "number"), ("is_customer", "bool"), ("birthday", "date"), ("last_visit", "datetime")],
+)
+def test_a_field_whose_type_cannot_identify_is_refused_by_its_type(box, field, kind):
+    assert box.world.fields[field][0] == kind
+    ended = run_process(box.tap_config(identifier_field=field))
+    assert ended.result.records == []
+    assert f"The profile field {field!r} is of type {kind}, which cannot identify a person" in ended.sentence

@@ -1,4 +1,4 @@
-"""A value is sent in its field's type however Lytics wrote it, and as null, with a warning, where it cannot be."""
+"""A value is sent in its field's type however Lytics wrote it, and left out, with a warning, where it cannot be."""
 
 from __future__ import annotations
 
@@ -84,24 +84,40 @@ def test_values_that_fit_are_sent_beside_others_of_the_page_that_do_not(make_box
     values = {f"probe_{number}": (kind, value) for number, (kind, value, _) in enumerate(CASES)}
     values["misfit"] = ("int", "many")
     record, _ = synced(make_box, values)
-    assert record["misfit"] is None
+    assert "misfit" not in record
     for number, (_, _, sent) in enumerate(CASES):
         assert json.dumps(record[f"probe_{number}"]) == json.dumps(sent)
     assert any(
-        "1 value of field misfit could not be made to fit its type: sent as null" in line
+        "1 value of field misfit could not be made to fit its type: left out" in line
         for line in caplog.messages
     )
 
 
 @pytest.mark.parametrize(("kind", "value"), MISFITS)
-def test_a_value_that_cannot_fit_is_null_and_counted_and_not_shown(make_box, caplog, kind, value):
+def test_a_value_that_cannot_fit_is_left_out_and_counted_and_not_shown(make_box, caplog, kind, value):
     record, key = synced(make_box, {"probe": (kind, value)})
-    assert record["probe"] is None
+    assert "probe" not in record
     assert any(
-        "1 value of field probe could not be made to fit its type: sent as null" in line
+        "1 value of field probe could not be made to fit its type: left out" in line
         for line in caplog.messages
     )
     assert not [line for line in caplog.messages if key in line or "many" in line or "maybe" in line]
+
+
+def test_a_typo_is_no_change_twice_and_null_after_it_still_arrives(make_box):
+    """What empties an attribute is null alone, so a typo and null must not count as the same."""
+    box = make_box([AudienceSpec("VIP Customers", 20)])
+    key, [profile, *_] = next(iter(sorted(box.world.members("vip_customers").items())))
+    box.world.change(profile["_id"], lifetime_value=1234.5)
+    state = run(box.tap_config()).state
+    sent = []
+    for value in ("1,234.50", "1,234.50", "12O", None, None, "1,234.50", 1234.5):
+        box.world.change(profile["_id"], lifetime_value=value)
+        result = run(box.tap_config(), state)
+        state = result.state
+        sent.append([record.get("lifetime_value", "absent") for record in result.records])
+        assert {record["email"] for record in result.records} <= {key}
+    assert sent == [["absent"], [], [], [None], [], ["absent"], [1234.5]]
 
 
 KINDS = sorted({kind for kind, _, _ in CASES} | {"dynamic", "time", "ts[]string", "membership", ""})
