@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,11 @@ SettingsT = t.TypeVar("SettingsT")
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
+_AFTER_SCHEME = re.compile(
+    r"(file|s3a?|gs|gcs|sftp|ssh|ftps?|https?|azure|az|abfss?|adl|hdfs|webdav|smb)(\W+)", re.IGNORECASE
+)
+"""The signs that follow the name of a scheme. A folder may have such a name: `s3/x` is a path."""
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 _FAULTS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
@@ -83,7 +89,7 @@ def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> Set
     """The typed settings of a checked configuration; settings of the SDK are passed over.
 
     Raises:
-        UserError: If required settings are missing.
+        UserError: If required settings are missing, or one of a URL is mistyped.
     """
     missing = [
         f"The setting {name} is missing: set it in meltano.yml, or in .env as {prefix}{name.upper()}."
@@ -92,6 +98,9 @@ def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> Set
     ]
     if missing:
         raise UserError(" ".join(missing))
+    for name, value in config.items():
+        if name.endswith("_url") and name != "api_url" and isinstance(value, str):
+            _check_is_no_mistyped_url(name, value)
     # Not strict: JSON schema takes 5.0 for an integer.
     return msgspec.convert(config, settings, strict=False)
 
@@ -170,6 +179,21 @@ def config_errors(config: Config, schema: Schema, prefix: str) -> list[str]:
                 f"The setting {place} {fault}: correct it in meltano.yml or {prefix}{name.upper()}."
             )
     return errors
+
+
+def _check_is_no_mistyped_url(name: str, url: str) -> None:
+    """See that a path is meant as one: `s3//bucket/x` would be a folder on this machine, which nothing else reads."""
+    scheme, signs = "", ""
+    if match := _AFTER_SCHEME.match(url):
+        scheme, signs = match[1], match[2]
+        if signs == "://" or (signs, scheme.lower()) == (":///", "file"):
+            return
+    elif match := _ONE_SLASH.match(url):
+        scheme, signs = match[1], ":"
+    if any(sign in signs for sign in (":", ";", "//", "\\")):
+        raise UserError(
+            f"The setting {name} looks like a mistyped URL: write it as {scheme}://..., or as ./{scheme}... if it is a folder on this machine."
+        )
 
 
 def check_api_url(url: str, example: str) -> None:

@@ -7,6 +7,7 @@ beside them is kept.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import typing as t
 from dataclasses import dataclass
 
@@ -53,6 +54,27 @@ class Bookmark:
         return name if name and own == generation else None
 
 
+def check_form(state: StreamState) -> None:
+    """See that a state holds what is looked for in it, as it may come from any file.
+
+    Raises:
+        UserError: If it does not.
+    """
+    damaged = [
+        name
+        for name in ("ledger", "generation", "identifier_field")
+        if not isinstance(state.get(name, ""), str)
+    ]
+    audiences = state.get("audiences", {})
+    if not isinstance(audiences, dict) or not all(isinstance(entry, dict) for entry in audiences.values()):
+        damaged.append("audiences")
+    if damaged:
+        raise UserError(
+            f"The state of audience_members is damaged ({', '.join(damaged)} cannot be read): restore an earlier state, or run once with "
+            "--full-refresh."
+        )
+
+
 def begin(state: StreamState, run: LedgerRun, identifier_field: str, audience_ids: list[str]) -> None:
     """Prepare the stream's state for a run."""
     state["ledger"], state["generation"] = run.ledger, run.generation
@@ -84,16 +106,19 @@ def check_identifier(state: StreamState, identifier_field: str) -> None:
 def read_bookmark(state: StreamState, audience_id: str) -> Bookmark | None:
     """An audience's bookmark; None if the state has none."""
     entry = state["audiences"].get(audience_id)
-    if not isinstance(entry, dict):
+    if entry is None:
         return None
     members = entry.get("members")
+    times = [_text(entry.get(name)) for name in ("scanned_at", "triggers_from")]
+    # Without both times the audience is scanned.
+    scanned_at, triggers_from = times if all(map(_is_time, times)) else ("", "")
     return Bookmark(
-        slug=str(entry.get("slug", "")),
-        name=str(entry.get("name", "")),
-        position=str(entry.get("position", "")),
+        slug=_text(entry.get("slug")),
+        name=_text(entry.get("name")),
+        position=_text(entry.get("position")),
         members=members if isinstance(members, int) else 0,
-        scanned_at=str(entry.get("scanned_at", "")),
-        triggers_from=str(entry.get("triggers_from", "")),
+        scanned_at=scanned_at,
+        triggers_from=triggers_from,
     )
 
 
@@ -117,3 +142,15 @@ def check_slug(state: StreamState, slug: str, audience_id: str) -> None:
                 f"The audience {slug!r} is another one now (id {audience_id}, was {known_id}), so its members were not compared: if it "
                 "takes the old one's place, run once with --full-refresh; else put the ids in audiences."
             )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _is_time(text: str) -> bool:
+    """Whether a text is a time with its offset, as the tap writes it."""
+    try:
+        return dt.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

@@ -32,7 +32,7 @@ if t.TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
     from singer_sdk.metrics import Counter
-    from singer_sdk.singerlib import MetadataMapping
+    from singer_sdk.singerlib import Catalog, MetadataMapping
 
     from lytics_to_cordial.signals import StopSignal
     from tap_lytics_audience.lytics.api import Audience, Lytics
@@ -89,6 +89,12 @@ class AudiencesStream(Stream):
         for audience in followed_audiences(self._source.lytics, self._source.settings):
             yield {name: getattr(audience, name) for name in self.schema["properties"]}
 
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        super().apply_catalog(catalog)
+        # Meltano's `metadata` can name a key for all streams; there is none among the columns of this one.
+        self.replication_key, self.forced_replication_method = None, "FULL_TABLE"
+
 
 class AudienceMembersStream(Stream):
     """Who enters, changed and leaves.
@@ -139,6 +145,17 @@ class AudienceMembersStream(Stream):
             entry.inclusion = Metadata.InclusionType.AUTOMATIC
         return metadata
 
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        own = list(self.primary_keys)
+        super().apply_catalog(catalog)
+        if sorted(self.primary_keys) not in ([], sorted(own)):
+            raise UserError(
+                f"The catalog is older than identifier_field {self._identifier!r}, as its key is {', '.join(self.primary_keys)}: make it anew with "
+                "--discover; with Meltano, run with --refresh-catalog."
+            )
+        self.primary_keys = own
+
     def field_lines(self) -> list[str]:
         """The fields that are sent, for people: name and type in Lytics, name and type in records."""
         names = [(self._identifier, self._identifier), *self._selected()]
@@ -160,6 +177,7 @@ class AudienceMembersStream(Stream):
         if self._drops_all or self.ABORT_AT_RECORD_COUNT is not None:
             return
         settings = self._source.settings
+        bookmark.check_form(self.stream_state)
         with self._source.signal.interruptible():
             self._audiences = followed_audiences(self._source.lytics, settings, self.stream_state)
             exits = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import sys
 import typing as t
 
+import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -20,6 +20,7 @@ from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal, Terminated
 from tap_lytics_audience.check import check_audiences, check_places, check_token
+from tap_lytics_audience.input_files import read_catalog, read_state
 from tap_lytics_audience.lytics.api import Lytics
 from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
@@ -28,7 +29,6 @@ from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream, 
 if t.TYPE_CHECKING:
     from types import FrameType
 
-    import click
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.plugin_base import _ConfigInput
@@ -106,23 +106,24 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         about: bool = False,
         about_format: str | None = None,
         config: _ConfigInput | None = None,
-        state: t.IO[str] | None = None,
-        catalog: t.IO[str] | None = None,
+        state: t.IO[bytes] | None = None,
+        catalog: t.IO[bytes] | None = None,
     ) -> None:
         """Run the tap. `--test` tries everything that a run needs, `--test=schema` writes the schemas; then both end."""
-        if test == CliTestOptionValue.Disabled.value:
-            super().invoke(
-                about=about, about_format=about_format, config=config, state=state, catalog=catalog
-            )
-            return
+        super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.print_version(print_fn=cls.logger.info)
+        is_run = test == CliTestOptionValue.Disabled.value
         tap = cls(
             config=config.config if config else None,
-            catalog=None if catalog is None else json.load(catalog),
+            state=read_state(state) if is_run else None,
+            catalog=read_catalog(catalog),
             parse_env_config=bool(config and config.parse_env),
             # Without streams: the token need not work before something can be said of it.
-            setup_mapper=False,
+            setup_mapper=is_run,
         )
+        if is_run:
+            tap.sync_all()
+            return
         if test == CliTestOptionValue.Schema.value:
             tap.setup_mapper()
             tap.write_schemas()
@@ -136,7 +137,10 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
-        [test] = [option for option in command.params if option.name == "test"]
+        options = {option.name: option for option in command.params}
+        # As bytes: the text in them is UTF-8 whatever the machine's own is.
+        options["state"].type = options["catalog"].type = click.File("rb")
+        test = options["test"]
         # The SDK's own runs it before it knows the catalog.
         test.callback, test.expose_value = None, True
         test.help = (

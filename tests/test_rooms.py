@@ -22,7 +22,8 @@ TIES = {
         "stream_maps": set(),
         "streams": {"bookmark", "lytics", "members", "messages", "settings", "stream_maps"},
         "check": {"lytics", "settings", "triggers"},
-        "tap": {"check", "lytics", "messages", "settings", "streams"},
+        "input_files": set(),
+        "tap": {"check", "input_files", "lytics", "messages", "settings", "streams"},
         "settings": set(),
     },
     "target_cordial": {

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.tap.running import run_process
+from tests.tap.running import run, run_process
 
 
 def environment(box, **more):
@@ -87,3 +87,31 @@ def test_a_field_whose_type_cannot_identify_is_refused_by_its_type(box, field, k
     ended = run_process(box.tap_config(identifier_field=field))
     assert ended.result.records == []
     assert f"The profile field {field!r} is of type {kind}, which cannot identify a person" in ended.sentence
+
+
+@pytest.mark.parametrize("name", ["ledger_url", "triggers_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3//bucket/x",
+        "s3:/bucket/x",
+        "s3:bucket/x",
+        "S3//bucket/x",
+        "s3:///bucket",
+        "s3;//b",
+        "gs:\\\\b",
+        "sftp//h/x",
+        "sfpt:/h/x",
+    ],
+)
+def test_a_path_that_looks_like_a_mistyped_url_is_refused(box, name, url):
+    result = run(box.tap_config(**{"triggers_url": None, name: url}))
+    assert f"The setting {name} looks like a mistyped URL" in result.error
+    assert result.messages == []
+
+
+@pytest.mark.parametrize("path", ["s3/x", "gs-x", "a//b", "./s3//x", "file.d/x"])
+def test_a_path_that_is_one_is_taken(box, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    assert run(box.tap_config(ledger_url=path)).error == ""
+    assert list((tmp_path / path).glob("*/*.parquet"))
