@@ -119,8 +119,7 @@ def test_a_catalog_file_that_holds_none_is_one_sentence_with_its_name(box, tmp_p
 def test_a_catalog_from_before_another_identifier_field_is_said_to_be_older(box, tmp_path, catalog):
     ended = run_with(box, tmp_path, "catalog", catalog, identifier_field="_id")
     assert (
-        "The catalog is older than identifier_field '_id', as its key is audience_id, email"
-        in ended.sentence
+        "The catalog is older than identifier_field '_id', as its key is audience_id, email" in ended.sentence
     )
     assert "--refresh-catalog" in ended.sentence
     assert ended.output == b""
