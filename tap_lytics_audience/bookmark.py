@@ -103,6 +103,17 @@ def check_identifier(state: StreamState, identifier_field: str) -> None:
         )
 
 
+def read_positions(state: StreamState) -> dict[str, str]:
+    """The manifests that the state names, of whatever generation, by the id of the audience."""
+    audiences = state.get("audiences") or {}
+    names = {
+        audience_id: str(entry.get("position", "")).rpartition("/")[2]
+        for audience_id, entry in audiences.items()
+        if isinstance(entry, dict)
+    }
+    return {audience_id: name for audience_id, name in names.items() if name}
+
+
 def read_bookmark(state: StreamState, audience_id: str) -> Bookmark | None:
     """An audience's bookmark; None if the state has none."""
     entry = state["audiences"].get(audience_id)

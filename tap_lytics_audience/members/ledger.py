@@ -49,11 +49,14 @@ class Ledger:
         self.manifest = Manifest()
         self.doubtful: list[DoubtfulFile] = []
 
-    def open(self, position: str | None, *, identifier_field: str, slug: str) -> None:
+    def open(
+        self, position: str | None, *, identifier_field: str, slug: str, acknowledged: str | None = None
+    ) -> None:
         """Read what the state points at, and find out what else may have been delivered.
 
         Args:
             position: The manifest that the state names; None if it names none.
+            acknowledged: The newest manifest that the state of any run named.
             identifier_field: The field that identifies members.
             slug: The audience's slug.
 
@@ -69,8 +72,10 @@ class Ledger:
         candidates = [newest.origin, manifest.origin]
         if position is not None and manifest.is_complete:
             candidates.append(position)
-        origin = max((name for name in candidates if name in names), key=number_of, default="")
-        acknowledged = self._readable(origin) if origin else Manifest()
+        if acknowledged in names and acknowledged != position and self._readable(acknowledged).is_complete:
+            candidates.append(acknowledged)
+        origin_name = max((name for name in candidates if name in names), key=number_of, default="")
+        origin = self._readable(origin_name) if origin_name else Manifest()
         # 3. Members who were identified by another field are no members of this ledger.
         foreign = set(newest.foreign)
         if position is None and newest.identifier_field not in {"", identifier_field}:
@@ -82,7 +87,7 @@ class Ledger:
             DoubtfulFile(
                 self._audience_id,
                 name,
-                is_acknowledged=name in acknowledged.covered,
+                is_acknowledged=name in origin.covered,
                 resent_since=manifest.resent.get(f"{self._audience_id}/{name}"),
             )
             for name in names
@@ -92,10 +97,10 @@ class Ledger:
             self.doubtful += self._of_predecessors(identifier_field, slug, manifest.resent)
         # 5. What this run does not need counts as dropped from now on, unless a manifest said so before. A time in the future
         #    is that of a wrong clock.
-        parts = (*manifest.parts, *acknowledged.parts)
+        parts = (*manifest.parts, *origin.parts)
         self._needed = {
             position,
-            origin,
+            origin_name,
             *(part.name for part in parts),
             *(file.name for file in self.doubtful),
         }
@@ -112,7 +117,7 @@ class Ledger:
                 file.path: number + 1 if file.resent_since is None else file.resent_since
                 for file in self.doubtful
             },
-            origin=origin,
+            origin=origin_name,
             identifier_field=identifier_field,
             slug=manifest.slug or newest.slug,
             audience_name=manifest.audience_name or newest.audience_name,

@@ -1,4 +1,4 @@
-"""The ledger of one pipeline: `ledger.json` names it, its generation, and the number of its last run."""
+"""The ledger of one pipeline: `ledger.json` names it, its generation, its last run, and what was acknowledged of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.file_errors import MissingFileError
 from tap_lytics_audience.bookmark import LedgerRun
+from tap_lytics_audience.members.manifest import number_of
 
 if t.TYPE_CHECKING:
     from lytics_to_cordial.files import Folder
@@ -25,21 +26,26 @@ class PipelineFile(msgspec.Struct, frozen=True):
         generation: The generation that ran last. A run without a state begins a new one.
         run: The number of the last run. It rises with each run.
         overtaken: Generations that an older one has overtaken by going on after they began.
+        acknowledged: Of each audience by id the newest manifest that a state named. A run without a state has no other word for it.
     """
 
     id: str
     generation: str
     run: int = 0
     overtaken: list[str] = []
+    acknowledged: dict[str, str] = {}
 
 
-def begin_run(folder: Folder, ledger: str | None, generation: str | None) -> LedgerRun:
+def begin_run(
+    folder: Folder, ledger: str | None, generation: str | None, positions: dict[str, str]
+) -> LedgerRun:
     """Begin a run in the folder of a pipeline.
 
     Args:
         folder: The folder.
         ledger: The ledger's id in the state; None without a state.
         generation: The generation in the state.
+        positions: The manifests that the state names, by the id of the audience.
 
     Raises:
         UserError: If the state and the folder do not belong together.
@@ -73,9 +79,18 @@ def begin_run(folder: Folder, ledger: str | None, generation: str | None) -> Led
         # An older state goes on. Everything that the other generation wrote is in doubt.
         overtaken = [*stored.overtaken, stored.generation]
         stored = msgspec.structs.replace(stored, generation=generation, overtaken=overtaken)
-    stored = msgspec.structs.replace(stored, run=stored.run + 1)
+    acknowledged = dict(stored.acknowledged)
+    for audience_id, name in positions.items():
+        acknowledged[audience_id] = max(acknowledged.get(audience_id, ""), name, key=number_of)
+    stored = msgspec.structs.replace(stored, run=stored.run + 1, acknowledged=acknowledged)
     folder.put(NAME, msgspec.json.format(msgspec.json.encode(stored), indent=1))
     return LedgerRun(stored.id, stored.generation, stored.run)
+
+
+def acknowledged_manifests(folder: Folder) -> dict[str, str]:
+    """Of each audience by id the newest manifest that any run's state named."""
+    stored = _read(folder)
+    return {} if stored is None else stored.acknowledged
 
 
 def _read(folder: Folder) -> PipelineFile | None:

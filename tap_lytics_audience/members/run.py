@@ -16,7 +16,7 @@ from tap_lytics_audience.members.changes import Changes, Rules, older_selections
 from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
-from tap_lytics_audience.members.pipeline import begin_run
+from tap_lytics_audience.members.pipeline import acknowledged_manifests, begin_run
 from tap_lytics_audience.members.selection import Selection, digest_fields
 from tap_lytics_audience.members.touched import Touched
 from tap_lytics_audience.triggers.events import TriggerFiles
@@ -62,7 +62,8 @@ def begin(settings: Settings, audiences: list[Audience], state: bookmark.StreamS
         UserError: If ledger, state and settings do not belong together.
     """
     bookmark.check_identifier(state, settings.identifier_field)
-    run = begin_run(_pipeline(settings), state.get("ledger"), state.get("generation"))
+    positions = bookmark.read_positions(state)
+    run = begin_run(_pipeline(settings), state.get("ledger"), state.get("generation"), positions)
     bookmark.begin(state, run, settings.identifier_field, [audience.id for audience in audiences])
 
 
@@ -82,6 +83,7 @@ def open_passes(
         UserError: If the ledger or the trigger messages cannot be read.
     """
     pipeline = _pipeline(account.settings)
+    acknowledged = acknowledged_manifests(pipeline)
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(contextlib.closing(Database(folder)))
         passes = [
@@ -94,6 +96,7 @@ def open_passes(
                     bookmark.read_bookmark(state, audience.id),
                     folder / audience.id,
                     generation=state["generation"],
+                    acknowledged=acknowledged.get(audience.id),
                 )
             )
             for audience in audiences
@@ -123,6 +126,7 @@ def _open_pass(
     folder: Path,
     *,
     generation: str,
+    acknowledged: str | None = None,
 ) -> Iterator[AudiencePass]:
     """Open a pass.
 
@@ -134,6 +138,7 @@ def _open_pass(
         bookmark: How far it was sent; None if the state does not say.
         folder: A folder on this machine for this pass alone; it is made.
         generation: The ledger's generation; blank for a sample, which leaves the ledger alone.
+        acknowledged: The newest manifest of it that any run's state named.
 
     Raises:
         UserError: If the ledger cannot be read.
@@ -142,7 +147,12 @@ def _open_pass(
     folder.mkdir(mode=0o700)
     if generation:
         position = None if bookmark is None else bookmark.manifest(generation)
-        ledger.open(position, identifier_field=settings.identifier_field, slug=audience.slug)
+        ledger.open(
+            position,
+            identifier_field=settings.identifier_field,
+            slug=audience.slug,
+            acknowledged=acknowledged,
+        )
         ledger.delete_dropped(settings.ledger_keep_days)
         slug, name = _kept_names(audience, bookmark, ledger.manifest)
         ledger.update(slug=slug, audience_name=name)

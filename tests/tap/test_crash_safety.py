@@ -223,6 +223,31 @@ def test_after_a_lost_state_exits_that_were_acknowledged_are_sent_once_more_as_s
     assert run(config(box), refreshed.state).records == []
 
 
+def test_the_exits_of_the_last_run_with_changes_are_known_to_be_acknowledged_after_a_quiet_one(box):
+    state = run(config(box)).state
+    left = somebody(box)
+    box.world.leave(AUDIENCE, left)
+    state = run(config(box), state).state
+    state = run(config(box), state).state
+    refreshed = run(config(box))
+    assert refreshed.of("exit") == []
+    assert refreshed.of("exit_again") == [key_of(box, left)]
+    assert run(config(box), refreshed.state).records == []
+
+
+def test_a_state_of_a_pass_that_was_not_complete_hides_no_acknowledged_exit(box):
+    state = run(config(box)).state
+    left = somebody(box)
+    box.world.leave(AUDIENCE, left)
+    state = run(config(box), state).state
+    run(config(box), state)
+    begun = run(config(box)).states[3]
+    killed(config(box), begun, after=3)
+    refreshed = run(config(box))
+    assert refreshed.of("exit") == []
+    assert refreshed.of("exit_again") == [key_of(box, left)]
+
+
 def test_an_acknowledged_exit_stays_one_though_the_full_refresh_was_killed(box):
     state = run(config(box)).state
     left = somebody(box)
