@@ -205,7 +205,7 @@ def _time_bounds(query: Mapping[str, str], *, refused: str | None) -> list[tuple
         bound = _day(value)
         form = "day" if bound is not None else "time"
         bound = bound or _time(value)
-        if bound is None or form == refused:
+        if bound is None or refused in {form, "both"}:
             raise RefusedError(422, "Time value is incorrect")
         bounds.append((found[1], found[2], bound))
     return bounds

@@ -233,9 +233,9 @@ _CORDIAL = (
     FaultKind(
         "time_form_refused",
         "cordial",
-        "times of jobs are refused as a time, 2025-01-31T00:00:00Z, or as a day, 31-01-2025 (unknown)",
+        "times of jobs are refused as a time, 2025-01-31T00:00:00Z, as a day, 31-01-2025, or as both (unknown)",
         "time",
-        choices=("time", "day"),
+        choices=("time", "day", "both"),
     ),
     FaultKind(
         "attributes_paged",

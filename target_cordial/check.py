@@ -56,7 +56,8 @@ def check(
     columns: list[Column] = []
     attributes: dict[str, Attribute] = {}
     with checklist.trying("key"):
-        attributes.update(cordial.attributes.all())
+        keys = {header.partition(".")[0] for header in settings.field_mapping.values()}
+        attributes.update(cordial.attributes.all(sorted(keys)))
         checklist.ok("key", f"Cordial at {settings.api_url} takes the API key")
     if checklist.failures:
         for topic in ("permissions", "fields", "list"):

@@ -206,7 +206,7 @@ class Settings:
     )
     poll_interval_seconds: float = setting(
         "Poll interval in seconds",
-        "How often an import under way is looked at.",
+        "How long to wait between two looks at an import under way. The first comes after half a second, the next ones further and further apart, up to this.",
         default=5,
         exclusiveMinimum=0,
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import quote
 
 from target_cordial.cordial.answers import limit_of, mapping
 from target_cordial.cordial.connection import items, raise_for_status
+from target_cordial.cordial.errors import InvalidValueError
 
 if t.TYPE_CHECKING:
     import decimal
@@ -61,8 +63,26 @@ class AttributeCalls:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def all(self) -> dict[str, Attribute]:
-        """All contact attributes by key, in whichever of three shapes Cordial answers."""
+    def all(self, named: t.Iterable[str] = ()) -> dict[str, Attribute]:
+        """The contact attributes that Cordial lists, by key, in whichever of three shapes it answers; and those of the named ones that it has.
+
+        Cordial's own client asks for pages of them, so that the list may not show all.
+        """
+        attributes = self._listed()
+        for key in named:
+            if key not in attributes and (attribute := self._find(key)) is not None:
+                attributes[key] = attribute
+        return attributes
+
+    def _find(self, key: str) -> Attribute | None:
+        try:
+            reply = mapping(self._connection.get(f"{_PATH}/{quote(key, safe='')}", absent=None))
+        except InvalidValueError:
+            # "Key not exist" (Cordial Swagger v2: AttributeError).
+            return None
+        return Attribute.from_reply({**reply, "key": key}) if reply.get("type") else None
+
+    def _listed(self) -> dict[str, Attribute]:
         reply = self._connection.get(_PATH, absent=None)
         if reply is None:
             # An account without attributes answers with an empty list.

@@ -11,7 +11,7 @@ import msgspec
 
 from lytics_to_cordial.http import Service
 from target_cordial.cordial.answers import is_json, message_of
-from target_cordial.cordial.errors import CordialError, UnansweredError
+from target_cordial.cordial.errors import CordialError, InvalidValueError, UnansweredError
 
 TIMEOUT_SECONDS = 60
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -36,6 +36,8 @@ class Connection:
             user_agent=f"target-cordial/{metadata.version('lytics-to-cordial')}",
             error=UnansweredError,
             endpoint_of=_endpoint,
+            # What stands behind `/contacts/` is an address.
+            shown_path_of=lambda path: "/contacts/…" if path.startswith("/contacts/") else path,
             timeout_seconds=TIMEOUT_SECONDS,
             max_answer_bytes=MAX_ANSWER_BYTES,
             too_large="check that api_url is Cordial's API",
@@ -87,7 +89,7 @@ def raise_for_status(status: int, body: bytes, path: str) -> None:
         sentence = f"Cordial answered {endpoint} with {status}: {message_of(body)}."
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise UnansweredError(sentence)
-    raise CordialError(sentence)
+    raise (InvalidValueError if status == HTTPStatus.UNPROCESSABLE_ENTITY else CordialError)(sentence)
 
 
 def decoded(body: bytes) -> t.Any:

@@ -9,6 +9,10 @@ class CordialError(UserError):
     """Cordial refused a call or could not be reached; the sentence says which and what to do."""
 
 
+class InvalidValueError(CordialError):
+    """Cordial says that a value in the call is wrong (422)."""
+
+
 class UnansweredError(CordialError):
     """Cordial gave no usable answer: what was asked for may have been done or not."""
 

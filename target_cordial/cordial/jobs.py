@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import typing as t
 from dataclasses import dataclass
 
 from target_cordial.cordial.answers import count_of, job_id_of, mapping, seconds_between
 from target_cordial.cordial.connection import items
-from target_cordial.cordial.errors import CordialError
+from target_cordial.cordial.errors import CordialError, InvalidValueError
 
 if t.TYPE_CHECKING:
-    import datetime as dt
-
     from target_cordial.cordial.connection import Connection
 
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
@@ -22,6 +21,12 @@ MAX_JOB_PAGES = 200
 FINAL_STATUSES = ("Done", "Failed")
 UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
 _PATH = "/jobs"
+_TIME_FORMS: tuple[tuple[str, dt.timedelta], ...] = (
+    ("%Y-%m-%dT%H:%M:%SZ", dt.timedelta(0)),
+    # A day of some time zone.
+    ("%d-%m-%Y", dt.timedelta(days=1)),
+)
+"""How a time may be written, which Cordial's articles show as a day alone, and how much earlier it has to be then."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class JobCalls:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._time_forms = _TIME_FORMS
 
     def find(self, job_id: str) -> Job | None:
         """One job, or None if Cordial does not know it (yet)."""
@@ -97,16 +103,29 @@ class JobCalls:
     def imports(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
         """All import jobs of one of Cordial's statuses, child jobs too, but for those that started before a time."""
         query = {"jobName": "ImportContacts", "status": status, "per_page": str(JOBS_PER_PAGE)}
-        if since is not None:
-            query["times[start][gte]"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        before: list[dict[str, t.Any]] = []
         for page in range(1, MAX_JOB_PAGES + 1):
-            jobs = items(self._connection.get(_PATH, {**query, "page": str(page)}, absent=[]))
-            yield from map(Job.from_reply, jobs)
-            if len(jobs) < JOBS_PER_PAGE:
+            jobs = self._page({**query, "page": str(page)}, since)
+            # A page may hold fewer than asked for though more follow; where pages mean nothing, the first comes again.
+            if not jobs or jobs == before:
                 return
+            yield from map(Job.from_reply, jobs)
+            before = jobs
         raise CordialError(
             f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
         )
+
+    def _page(self, query: dict[str, str], since: dt.datetime | None) -> list[dict[str, t.Any]]:
+        for form, earlier in self._time_forms:
+            if since is None:
+                break
+            asked = {**query, "times[start][gte]": (since - earlier).strftime(form)}
+            try:
+                return items(self._connection.get(_PATH, asked, absent=[]))
+            except InvalidValueError:
+                # "Time value is incorrect" (Cordial Swagger v2: JobsFilterError): never again in this form.
+                self._time_forms = tuple(other for other in self._time_forms if other[0] != form)
+        return items(self._connection.get(_PATH, query, absent=[]))
 
     def pace(self) -> Pace | None:
         """How fast Cordial was with imports that it lists as done; None if nobody can tell."""

@@ -103,7 +103,7 @@ class Importer:
         name = f"{self.run_name}-{file.number:04d}"
         self.storage.put(f"{name}.csv", file.path)
         names, job_id = self._register(file, name)
-        job = self.jobs.wait_until_done(job_id, names[-1])
+        job = self.jobs.follow(job_id, names[-1])
         children: list[Job] = []
         if len(names) > 1 or job.outcomes < file.rows:
             # Outcomes that cover every row prove that nothing of it is under way; without them only the list of jobs tells.

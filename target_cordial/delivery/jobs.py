@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
 
 LOOKUPS = 12
 """How often a job is looked for, a poll interval apart: the grace for a new job to be listed."""
+FIRST_LOOK_SECONDS = 0.5
+"""An import of few rows is done by then; later looks are further and further apart."""
 JOBS_PAGE = "https://admin.cordial.io (Data, Data jobs)"
 
 
@@ -52,6 +54,15 @@ class Jobs:
                 jobs[job.id or f"without id {len(jobs)}"] = job
         return list(jobs.values())
 
+    def follow(self, job_id: str, name: str) -> Job:
+        """Wait until a job that was registered just now is done.
+
+        Raises:
+            ImportFailedError: If it failed, or showed no progress.
+        """
+        time.sleep(self._first_wait)
+        return self.wait_until_done(job_id, name)
+
     def wait_for(self, job_id: str, name: str) -> Job:
         """Wait until a job, of an import of that name, is final: Done or Failed.
 
@@ -65,6 +76,7 @@ class Jobs:
             )
         progress: Job | None = None
         progressed_at = time.monotonic()
+        wait = self._first_wait
         while True:
             job = None
             with contextlib.suppress(UnansweredError):
@@ -80,7 +92,8 @@ class Jobs:
                     f"look at the job in {JOBS_PAGE}, then run again, or set import_timeout_seconds higher; "
                     "what it holds is not acknowledged."
                 )
-            self.pause()
+            time.sleep(wait)
+            wait = min(2 * wait, self.settings.poll_interval_seconds)
 
     def wait_until_done(self, job_id: str, name: str) -> Job:
         """Wait until a job is done.
@@ -136,6 +149,10 @@ class Jobs:
                 break
             settled = ids if is_fresh else None
         return relatives
+
+    @property
+    def _first_wait(self) -> float:
+        return min(FIRST_LOOK_SECONDS, self.settings.poll_interval_seconds)
 
     def pause(self) -> None:
         """Wait until it is time to ask Cordial again."""

@@ -545,7 +545,8 @@ def test_a_page_of_jobs_can_be_shorter_than_asked_for(box):
 
 
 @pytest.mark.parametrize(
-    ("refused", "statuses"), [(None, (200, 200)), ("time", (422, 200)), ("day", (200, 422))]
+    ("refused", "statuses"),
+    [(None, (200, 200)), ("time", (422, 200)), ("day", (200, 422)), ("both", (422, 422))],
 )
 def test_times_of_jobs_are_taken_in_two_forms_or_in_one(box, refused, statuses):
     start(box, PEOPLE)

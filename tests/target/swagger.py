@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Rule = tuple[Any, ...]
 
@@ -22,7 +25,8 @@ JOB_NAMES = (
     "ExportClientsLogs",
 )  # fmt: skip
 STATUSES = ("Scheduled", "Pending", "Processing", "Throttled", "Failed", "Done")
-TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|\d\d-\d\d-\d{4}"
+"""The Swagger names no form; an article shows the second."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ IMPORT = Fields(
         "jobStatusWebhookUrl": Text(r"https?://\S+"),
         "lists": LIST_NAMES,
         "nullMarker": Text(),
+        # Not the Swagger's, but an article's (203886058): false keeps the subscribe status of known contacts.
+        "subscribe": Kind(bool),
     },
     required=("source",),
 )
@@ -178,12 +184,27 @@ CALLS = (
     ),
     Call("GET", "/v2/accountlists/[0-9]+"),
     Call("GET", "/v2/accountlists/[0-9]+/count"),
+    # A contact's id, its primary key, or another key with the key's name before a colon.
+    Call("GET", "/v2/contacts/[^/]+"),
+    Call("GET", "/v2/accountcontactattributes/.+"),
     Call(
         "GET",
         "/v2/accountcontactattributes",
         Fields({"type": Text(values=("string", "number", "date", "geo", "array")), "indexed": Text("[01]")}),
     ),
 )
+
+
+def assert_by_the_book(boxes: Iterable[Any]) -> None:
+    """Fail if sandboxes were asked something that is not as Cordial's Swagger has it."""
+    wrong = [
+        problem
+        for box in boxes
+        for call in box.requests
+        if call.server == "cordial" and not call.path.startswith("/sandbox/")
+        for problem in problems(call.method, call.path, call.query, call.body)
+    ]
+    assert not wrong, f"not as Cordial's Swagger has it: {wrong[:3]}"
 
 
 def problems(method: str, path: str, query: dict[str, str], body: Any) -> list[str]:

@@ -16,6 +16,7 @@ from tests.target.running import (
     LIST,
     enter,
     import_calls,
+    quick_config,
     record,
     run,
     schema,
@@ -276,7 +277,25 @@ def test_attributes_are_understood_in_either_shape(box, shape):
 def test_an_account_without_attributes_is_understood(box):
     box.fault("attributes_shape", "empty")
     assert check(box.target_config(field_mapping={})).code == 0
-    assert "Cordial has no attribute" in check(box.target_config()).output
+    unknown = {"first_name": "nickname"}
+    assert "Cordial has no attribute" in check(box.target_config(field_mapping=unknown)).output
+
+
+@pytest.mark.parametrize("fault", ["attributes_paged", "attributes_shape"])
+def test_an_attribute_that_is_not_listed_is_asked_for_before_it_is_said_to_be_missing(box, fault):
+    box.fault(fault, {"attributes_paged": 2, "attributes_shape": "empty"}[fault])
+    assert check(box.target_config()).code == 0
+    result = run(quick_config(box), [AUDIENCE_SCHEMA, enter("ada@example.com", first_name="Ada")])
+    assert result.code == 0, result.log
+    assert box.contacts()["ada@example.com"].attributes["first_name"] == "Ada"
+
+
+@pytest.mark.parametrize("is_404", [True, False])
+def test_an_attribute_that_is_not_there_is_named_whichever_way_cordial_says_so(box, is_404):
+    if is_404:
+        box.fault("attribute_not_found")
+    output = check(box.target_config(field_mapping={"first_name": "First Name/é"})).output
+    assert "Cordial has no attribute 'First Name/é' (field_mapping of 'first_name')" in output
 
 
 def test_a_list_of_a_fixed_name_is_looked_up_and_not_created(box):
