@@ -19,9 +19,12 @@ from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.workspace import workspace
 from tap_lytics_audience import bookmark, messages
+from tap_lytics_audience.lytics.identifier import check_identifier_field
 from tap_lytics_audience.lytics.schema import as_columns, json_schema, type_name
-from tap_lytics_audience.members.audience import Account, AudiencePass
+from tap_lytics_audience.members.audience import AudiencePass
 from tap_lytics_audience.members.kinds import Change
+from tap_lytics_audience.members.ledger import timestamp
+from tap_lytics_audience.members.reading import Account
 from tap_lytics_audience.members.run import begin, followed_audiences, open_passes, open_sample
 from tap_lytics_audience.messages import RecordFormat
 from tap_lytics_audience.stream_maps import check_exits_pass
@@ -37,14 +40,10 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
     from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.lytics.schema import Field
-    from tap_lytics_audience.members.audience import Deliveries
-    from tap_lytics_audience.members.delivery import Delivery, Record
+    from tap_lytics_audience.members.delivery import Deliveries, Delivery, Record
+    from tap_lytics_audience.members.reading import Reading
     from tap_lytics_audience.settings import Settings
 
-_SEVERAL_VALUES = ("[", "ts[", "map[", "membership", "embedding", "geolocation", "flows")
-"""How the Lytics types begin that hold more than one value."""
-_NOT_IDENTIFYING = ("number", "float", "bool", "boolean", "date", "time", "datetime")
-"""The Lytics types of single values that many people share, or that can be written in several ways."""
 logger = logging.getLogger("tap-lytics-audience")
 
 
@@ -115,7 +114,7 @@ class AudienceMembersStream(Stream):
         self._source = source
         self._identifier = source.settings.identifier_field
         self._kinds = {field.name: field.type for field in fields}
-        _check_identifier(self._identifier, self._kinds.get(self._identifier))
+        check_identifier_field(self._identifier, self._kinds.get(self._identifier), taken=messages.COLUMNS)
         others = [field for field in fields if field.name != self._identifier]
         self._columns = as_columns(others, messages.COLUMNS)
         properties = {
@@ -129,7 +128,7 @@ class AudienceMembersStream(Stream):
             }
         super().__init__(tap, schema={"type": "object", "properties": properties})
         self._audiences: list[Audience] = []
-        self._at_work: AudiencePass | None = None
+        self._at_work: Reading | None = None
         self.primary_keys = ["audience_id", self._identifier]
         for name, column in self._columns.items():
             if name != column:
@@ -197,7 +196,7 @@ class AudienceMembersStream(Stream):
             for audience in followed_audiences(self._source.lytics, self._source.settings):
                 with open_sample(self._account(), audience, folder) as sample:
                     for record in sample.sample(limit):
-                        yield self._as_dict(sample, record, sample.ledger.seen_at())
+                        yield self._as_dict(sample, record, timestamp())
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -244,10 +243,11 @@ class AudienceMembersStream(Stream):
         problems: dict[str, str] = {}
         for phase in (AudiencePass.enters, AudiencePass.late_enters, AudiencePass.exits):
             for audience_pass in passes:
-                if audience_pass.slug not in problems:
-                    problem = self._deliver(audience_pass, phase(audience_pass), counter)
+                reading = audience_pass.reading
+                if reading.audience.id not in problems:
+                    problem = self._deliver(reading, phase(audience_pass), counter)
                     if problem is not None:
-                        problems[audience_pass.slug] = problem
+                        problems[reading.audience.id] = problem
         for audience_pass in passes:
             audience_pass.log_summary()
         return list(problems.values())
@@ -259,20 +259,20 @@ class AudienceMembersStream(Stream):
     def _account(self) -> Account:
         return Account(self._source.lytics, self._source.settings, self._kinds, self._selected())
 
-    def _deliver(self, audience_pass: AudiencePass, deliveries: Deliveries, counter: Counter) -> str | None:
+    def _deliver(self, reading: Reading, deliveries: Deliveries, counter: Counter) -> str | None:
         """Write the records of each delivery, then the state that points past them. Return the phase's problem."""
         signal = self._source.signal
-        self._at_work = audience_pass
+        self._at_work = reading
         while True:
             try:
                 with signal.interruptible():
                     delivery = next(deliveries)
             except StopIteration as end:
                 return t.cast("str | None", end.value)
-            for count in self._write_records(audience_pass, delivery):
+            for count in self._write_records(reading, delivery):
                 counter.increment(count)
                 signal.check()
-            bookmark.write_bookmark(self.stream_state, audience_pass.audience.id, delivery.bookmark)
+            bookmark.write_bookmark(self.stream_state, reading.audience.id, delivery.bookmark)
             self._tap.state_writer.write_state(self.tap_state)
 
     def _where_it_is(self) -> str | None:
@@ -281,19 +281,19 @@ class AudienceMembersStream(Stream):
             return None
         return f"Audience {at_work.slug}: {at_work.work.describe(time.monotonic())}."
 
-    def _write_records(self, audience_pass: AudiencePass, delivery: Delivery) -> Iterator[int]:
+    def _write_records(self, reading: Reading, delivery: Delivery) -> Iterator[int]:
         """Write a delivery's records, and yield how many at a time."""
         if all(
             type(stream_map) is SameRecordTransform and not stream_map.flattening_enabled
             for stream_map in self.stream_maps
         ):
             # The SDK writes and flushes each record by itself, and copies it; that takes many times as long.
-            for lines, count in self._format(audience_pass).lines(delivery.records, delivery.seen_at):
+            for lines, count in self._format(reading).lines(delivery.records, delivery.seen_at):
                 messages.write(lines)
                 yield count
             return
         for record in delivery.records:
-            self._write_record_message(self._as_dict(audience_pass, record, delivery.seen_at))
+            self._write_record_message(self._as_dict(reading, record, delivery.seen_at))
             yield 1
 
     def _selected(self) -> list[tuple[str, str]]:
@@ -304,33 +304,10 @@ class AudienceMembersStream(Stream):
             if self.mask[("properties", column)] and column in self.effective_schema["properties"]
         ]
 
-    def _format(self, audience_pass: AudiencePass) -> RecordFormat:
-        audience_id = audience_pass.audience.id
-        return RecordFormat(self.name, self._identifier, audience_id, audience_pass.slug, audience_pass.name)
+    def _format(self, reading: Reading) -> RecordFormat:
+        return RecordFormat(self.name, self._identifier, reading.audience.id, reading.slug, reading.name)
 
-    def _as_dict(self, audience_pass: AudiencePass, record: Record, seen_at: str) -> dict[str, t.Any]:
+    def _as_dict(self, reading: Reading, record: Record, seen_at: str) -> dict[str, t.Any]:
         change, key, fields = record
-        columns = self._format(audience_pass).columns(change, key, seen_at)
+        columns = self._format(reading).columns(change, key, seen_at)
         return {**columns, **msgspec.json.decode(b"{" + fields + b"}")}
-
-
-def _check_identifier(name: str, kind: str | None) -> None:
-    if name in messages.COLUMNS:
-        raise UserError(
-            f"The profile field {name!r} cannot be identifier_field, as records have a column of this name: choose another."
-        )
-    if kind is None:
-        raise UserError(f"The account has no profile field {name!r}: correct identifier_field.")
-    if kind.startswith(_SEVERAL_VALUES):
-        raise UserError(
-            f"The profile field {name!r} holds several values ({kind}): set identifier_field to one that holds one."
-        )
-    if kind in _NOT_IDENTIFYING:
-        raise UserError(
-            f"The profile field {name!r} is of type {kind}, which cannot identify a person: set identifier_field to a field of type string "
-            "or int."
-        )
-    if "`" in name:
-        raise UserError(
-            f"The profile field {name!r} holds a backtick, which no filter of Lytics can hold: choose another identifier_field."
-        )

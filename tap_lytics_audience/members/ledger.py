@@ -63,7 +63,7 @@ class Ledger:
         Raises:
             UserError: If the folder cannot be read, or the manifest is missing or damaged.
         """
-        now = _now()
+        now = timestamp()
         names = self._names(self._files)
         # 1. What the state knows, and what the last run knew, acknowledged or not.
         manifest = Manifest() if position is None else self._read_manifest(position)
@@ -173,7 +173,7 @@ class Ledger:
         if fields not in selections:
             selections = [*selections, fields]
         part = Part(name, rows, selections.index(fields))
-        merged = dict.fromkeys((old.name for old in manifest.parts), _now()) if replaces_all else {}
+        merged = dict.fromkeys((old.name for old in manifest.parts), timestamp()) if replaces_all else {}
         self.manifest = msgspec.structs.replace(
             manifest,
             number=number,
@@ -186,7 +186,7 @@ class Ledger:
     def settle(self) -> None:
         """End all doubt: what the files in doubt hold was sent again."""
         names = [file.name if file.audience_id == self._audience_id else file.path for file in self.doubtful]
-        self.update(resent={}, settled=self.manifest.settled | dict.fromkeys(names, _now()))
+        self.update(resent={}, settled=self.manifest.settled | dict.fromkeys(names, timestamp()))
         self.doubtful = []
 
     def update(self, **changes: t.Any) -> None:
@@ -293,7 +293,8 @@ def _damage(files: Folder, name: str, what: str) -> str:
     )
 
 
-def _now() -> str:
+def timestamp() -> str:
+    """The time: UTC, in ISO 8601 with microseconds."""
     return _text(dt.datetime.now(dt.timezone.utc))
 
 

@@ -17,6 +17,7 @@ from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
 from tap_lytics_audience.members.pipeline import acknowledged_manifests, begin_run
+from tap_lytics_audience.members.reading import Reading
 from tap_lytics_audience.members.selection import Selection, digest_fields
 from tap_lytics_audience.members.touched import Touched
 from tap_lytics_audience.triggers.events import TriggerFiles
@@ -28,8 +29,8 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.database import Tables
     from tap_lytics_audience.bookmark import Bookmark
     from tap_lytics_audience.lytics.api import Audience, Lytics
-    from tap_lytics_audience.members.audience import Account
     from tap_lytics_audience.members.manifest import Manifest
+    from tap_lytics_audience.members.reading import Account
     from tap_lytics_audience.settings import Settings
 
 LOOK_BACK = dt.timedelta(hours=1)
@@ -94,7 +95,7 @@ def open_passes(
                     Ledger(pipeline, audience.id, folder),
                     database.tables(),
                     bookmark.read_bookmark(state, audience.id),
-                    folder / audience.id,
+                    folder,
                     generation=state["generation"],
                     acknowledged=acknowledged.get(audience.id),
                 )
@@ -106,14 +107,13 @@ def open_passes(
 
 
 @contextlib.contextmanager
-def open_sample(account: Account, audience: Audience, folder: Path) -> Iterator[AudiencePass]:
-    """Open a pass that reads a few members and leaves the ledger alone."""
+def open_sample(account: Account, audience: Audience, folder: Path) -> Iterator[Reading]:
+    """Open an audience of which a few members are read. The ledger is left alone."""
+    rules = Rules(existing_users=True, profile_updates=False, is_first_pass=True, is_scanned=False)
     with contextlib.closing(Database(folder)) as database:
         ledger = Ledger(_pipeline(account.settings), audience.id, folder)
-        with _open_pass(
-            account, audience, ledger, database.tables(), None, folder / audience.id, generation=""
-        ) as sample:
-            yield sample
+        with _open_reading(account, audience, ledger, database.tables(), folder, rules) as (_, reading):
+            yield reading
 
 
 @contextlib.contextmanager
@@ -126,7 +126,7 @@ def _open_pass(
     folder: Path,
     *,
     generation: str,
-    acknowledged: str | None = None,
+    acknowledged: str | None,
 ) -> Iterator[AudiencePass]:
     """Open a pass.
 
@@ -136,35 +136,50 @@ def _open_pass(
         ledger: Its ledger.
         tables: Empty tables for it.
         bookmark: How far it was sent; None if the state does not say.
-        folder: A folder on this machine for this pass alone; it is made.
-        generation: The ledger's generation; blank for a sample, which leaves the ledger alone.
+        folder: The run's folder on this machine.
+        generation: The ledger's generation.
         acknowledged: The newest manifest of it that any run's state named.
 
     Raises:
         UserError: If the ledger cannot be read.
     """
     settings = account.settings
-    folder.mkdir(mode=0o700)
-    if generation:
-        position = None if bookmark is None else bookmark.manifest(generation)
-        ledger.open(
-            position,
-            identifier_field=settings.identifier_field,
-            slug=audience.slug,
-            acknowledged=acknowledged,
-        )
-        ledger.delete_dropped(settings.ledger_keep_days)
-        slug, name = _kept_names(audience, bookmark, ledger.manifest)
-        ledger.update(slug=slug, audience_name=name)
-    fields = digest_fields((name for name, _ in account.sent), settings.identifier_field)
+    ledger.open(
+        None if bookmark is None else bookmark.manifest(generation),
+        identifier_field=settings.identifier_field,
+        slug=audience.slug,
+        acknowledged=acknowledged,
+    )
+    ledger.delete_dropped(settings.ledger_keep_days)
+    slug, name = _kept_names(audience, bookmark, ledger.manifest)
+    ledger.update(slug=slug, audience_name=name)
     rules = Rules(
-        existing_users=settings.existing_users or not generation,
+        existing_users=settings.existing_users,
         profile_updates=settings.profile_updates,
         is_first_pass=not ledger.manifest.is_complete,
         is_scanned=ledger.manifest.is_scanned,
     )
+    with _open_reading(account, audience, ledger, tables, folder, rules) as (known, reading):
+        yield AudiencePass(
+            reading=reading,
+            ledger=ledger,
+            generation=generation,
+            bookmark=bookmark,
+            known=known,
+            touched=Touched(tables, folder / audience.id),
+        )
+
+
+@contextlib.contextmanager
+def _open_reading(
+    account: Account, audience: Audience, ledger: Ledger, tables: Tables, folder: Path, rules: Rules
+) -> Iterator[tuple[Known, Reading]]:
+    """What the ledger holds of an audience, and the audience to be read."""
+    own_folder = folder / audience.id
+    own_folder.mkdir(mode=0o700)
+    settings = account.settings
+    fields = digest_fields((name for name, _ in account.sent), settings.identifier_field)
     known = Known(tables)
-    touched = Touched(tables, folder)
     known.load(ledger)
     selection = Selection(
         identifier=settings.identifier_field,
@@ -173,21 +188,19 @@ def _open_pass(
         fields=fields,
         compared=older_selections(known.selections, fields),
     )
-    block = Block(folder, selection)
+    block = Block(own_folder, selection)
     try:
-        yield AudiencePass(
+        reading = Reading(
             account=account,
             audience=audience,
-            ledger=ledger,
-            generation=generation,
-            bookmark=bookmark,
-            known=known,
+            slug=ledger.manifest.slug or audience.slug,
+            name=ledger.manifest.audience_name or audience.name,
             changes=Changes(tables, known, fields, rules),
             leaving=Exits(tables),
-            touched=touched,
             selection=selection,
             block=block,
         )
+        yield known, reading
     finally:
         block.close()
         tables.close()
@@ -217,15 +230,15 @@ def _read_triggers(settings: Settings, passes: list[AudiencePass]) -> None:
     """Give each pass the trigger messages that concern its audience."""
     if settings.change_detection == "scan" or settings.triggers_url is None:
         return
-    since = {audience_pass.audience.id: audience_pass.triggers_since for audience_pass in passes}
+    since = {audience_pass.reading.audience.id: audience_pass.triggers_since for audience_pass in passes}
     starts = [start for start in since.values() if start is not None]
     names = {
-        name: audience_pass.audience.id
-        for audience_pass in passes
-        for name in (audience_pass.audience.id, audience_pass.audience.slug, audience_pass.slug)
+        name: reading.audience.id
+        for reading in (audience_pass.reading for audience_pass in passes)
+        for name in (reading.audience.id, reading.audience.slug, reading.slug)
     }
     files = TriggerFiles(settings.triggers_url, audiences=names, identifier_field=settings.identifier_field)
-    by_id = {audience_pass.audience.id: audience_pass for audience_pass in passes}
+    by_id = {audience_pass.reading.audience.id: audience_pass for audience_pass in passes}
     # Also where all audiences are scanned this time: a folder that is missing should be known before it is needed.
     first = min(starts, default=dt.datetime.now(dt.timezone.utc))
     for event in files.events(first - LOOK_BACK):
