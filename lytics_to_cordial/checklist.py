@@ -8,6 +8,7 @@ import typing as t
 import click
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.foreign_text import cleaned
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,4 +61,4 @@ class Checklist:
 def print_line(status: Status, topic: str, text: str) -> None:
     """Print a line of a checklist; in colour on a terminal, plain elsewhere."""
     mark = click.style(f"{status:<{_STATUS_WIDTH}}", fg=_COLORS[status], bold=status == "failed")
-    click.echo(f"{mark}  {topic:<{_TOPIC_WIDTH}}  {text}")
+    click.echo(f"{mark}  {topic:<{_TOPIC_WIDTH}}  {cleaned(text)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 import typing as t
 from pathlib import Path
@@ -24,6 +25,7 @@ _AFTER_SCHEME = re.compile(
 )
 """The signs that follow the name of a scheme. A folder may have such a name: `s3/x` is a path."""
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+_SECRETS_OF_STORAGES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "FSSPEC_SFTP_PASSWORD")
 _FAULTS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
@@ -196,6 +198,16 @@ def _check_is_no_mistyped_url(name: str, url: str) -> None:
         )
 
 
+def secrets_in(config: Config, schema: Schema, environment: t.Mapping[str, str]) -> list[str]:
+    """The secrets of a configuration, and those that the environment gives to storages."""
+    secrets = [
+        value
+        for name, value in config.items()
+        if schema["properties"].get(name, {}).get("secret") and isinstance(value, str)
+    ]
+    return secrets + [environment[name] for name in _SECRETS_OF_STORAGES if name in environment]
+
+
 def check_api_url(url: str, example: str) -> None:
     """Check that the setting api_url can be called.
 
@@ -209,6 +221,29 @@ def check_api_url(url: str, example: str) -> None:
         is_valid = False
     if not is_valid:
         raise UserError(f"The setting api_url must be an http(s) URL, such as {example}.")
+
+
+def clear_text_warning(name: str, url: object) -> str | None:
+    """A sentence about a setting that calls another machine without encryption; None if it does not."""
+    try:
+        parts = urlsplit(str(url))
+        host = parts.hostname or ""
+    except ValueError:
+        return None
+    if parts.scheme.lower() != "http" or is_loopback(host):
+        return None
+    return (
+        f"The setting {name} is an http:// URL of another machine, so everybody on the way can read what is sent, secrets too: set it to "
+        "https://."
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, reached without a network."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
 
 
 def holds_password(url: object) -> bool:

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from singer_sdk import metrics
 from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - the base of urllib3's own
 
+from lytics_to_cordial.deadline import DeadlineAdapter
 from lytics_to_cordial.retries import MAX_RETRY_WAIT_SECONDS, LoggedRetry, log_retry
 
 if t.TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Service:
         error: What to raise of a call without a whole answer: it may have arrived or not.
         endpoint_of: Gives the endpoint of a path below the base URL, without what it was asked about.
         shown_path_of: Gives a path below the base URL as log lines may show it.
-        timeout_seconds: How long an answer may take to begin, and how long to end.
+        timeout_seconds: How long an answer may take, from the call to its end.
         max_answer_bytes: The largest answer, unpacked.
         too_large: What to do when an answer is larger.
         tries: How often a call is repeated.
@@ -161,13 +161,13 @@ class Service:
         except HTTPError as error:
             raise self._unanswered(error) from error
 
-    def _adapter(self, repeated: dict[str, t.Any]) -> HTTPAdapter:
+    def _adapter(self, repeated: dict[str, t.Any]) -> DeadlineAdapter:
         retry = LoggedRetry(
             self.name, self._shown, total=self.tries, connect=self.connect_tries, **_BACKOFF, **repeated
         )
-        return HTTPAdapter(max_retries=retry, pool_maxsize=self.connections)
+        return DeadlineAdapter(max_retries=retry, pool_maxsize=self.connections)
 
-    def _send(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> tuple[int, bytes]:
+    def _send(self, adapter: DeadlineAdapter, request: requests.PreparedRequest) -> tuple[int, bytes]:
         """Make a call. What urllib3 raises is of an answer that began; all other errors have ended in a sentence."""
         began_at = time.monotonic()
         try:
@@ -181,9 +181,8 @@ class Service:
             )
         except requests.RequestException as error:
             raise self._unanswered(error) from error
-        answered_at = time.monotonic()
         endpoint = self.endpoint_of(self._path_of(request))
-        self.metrics.add(endpoint, reply.status_code, answered_at - began_at)
+        self.metrics.add(endpoint, reply.status_code, time.monotonic() - began_at)
         content = bytearray()
         with reply:
             # Not iter_content: it waits for so many bytes, however long they keep coming one by one.
@@ -193,8 +192,6 @@ class Service:
                     raise self.error(
                         f"An answer of {self.name} is larger than {self.max_answer_bytes >> 20} MB: {self.too_large}."
                     )
-                if time.monotonic() > answered_at + self.timeout_seconds:
-                    raise TimeoutError("the answer does not end")
         return reply.status_code, bytes(content)
 
     def _path_of(self, request: requests.PreparedRequest) -> str:
@@ -205,10 +202,12 @@ class Service:
         return self._base_path + self.shown_path_of(path[len(self._base_path) :])
 
     def _unanswered(self, error: Exception) -> UserError:
-        is_timeout = isinstance(error, (requests.Timeout, TimeoutError))
+        # Where tries are over, requests calls each error one of the connection.
+        reason = getattr(error.args[0], "reason", error) if error.args else error
+        is_timeout = isinstance(reason, (requests.Timeout, TimeoutError))
         fault = "did not answer in time" if is_timeout else "cannot be reached"
         return self.error(
-            f"{self.name} {fault} at {self.host} ({type(error).__name__}): check api_url and the network, then run again."
+            f"{self.name} {fault} at {self.host} ({type(reason).__name__}): check api_url and the network, then run again."
         )
 
 

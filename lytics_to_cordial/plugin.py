@@ -12,9 +12,11 @@ from lytics_to_cordial.config import (
     config_errors,
     config_from_environment,
     config_from_files,
+    secrets_in,
     with_texts_read,
 )
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.foreign_text import clean_log, keep_secret
 
 if t.TYPE_CHECKING:
     import logging
@@ -39,6 +41,7 @@ class ConfiguredPlugin(PluginBase):
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
         self._config = with_texts_read(self._config, schema)
+        keep_secret(secrets_in(self._config, schema, os.environ))
         for name in sorted(self._config.keys() - schema["properties"]):
             self.logger.warning("There is no setting %s: it is passed over.", name)
         errors = config_errors(self._config, schema, self._env_var_prefix)
@@ -65,10 +68,18 @@ class ConfiguredPlugin(PluginBase):
         if given and given.parse_env:
             config |= config_from_environment(schema, cls._env_var_prefix, os.environ)
         config = with_texts_read(config, schema)
+        keep_secret(secrets_in(config, schema, os.environ))
         errors = config_errors(config, schema, cls._env_var_prefix)
         if errors:
             raise UserError(" ".join(errors))
         return config.get(name)
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        # By now the SDK has set up the log.
+        clean_log()
+        return super().get_singer_command()
 
     @classmethod
     @override

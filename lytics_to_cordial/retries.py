@@ -23,7 +23,7 @@ MAX_RETRY_WAIT_SECONDS = 120
 
 logger = logging.getLogger(__name__)
 # Its own lines on retries hold whole URLs, and say nothing of those after a status.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class LoggedRetry(Retry):

@@ -22,6 +22,8 @@ CONTROLS = 5
 
 def check_token(settings: Settings, lytics: Lytics, checklist: Checklist) -> bool:
     """Whether the token works."""
+    for warning in settings.warnings:
+        checklist.note("settings", warning)
     with checklist.trying("token"):
         count = len(lytics.fields())
         checklist.ok("token", f"Lytics at {settings.api_url} takes the API token; {count} profile fields")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from lytics_to_cordial.config import check_api_url, holds_password, setting, settings_from, settings_schema
+from lytics_to_cordial.config import (
+    check_api_url,
+    clear_text_warning,
+    holds_password,
+    setting,
+    settings_from,
+    settings_schema,
+)
 from lytics_to_cordial.errors import UserError
 
 
@@ -103,6 +110,12 @@ class Settings:
                 "The setting triggers_url is missing: set it to the folder where trigger messages land, or change_detection to scan."
             )
         return settings
+
+    @property
+    def warnings(self) -> list[str]:
+        """What works and should not be so, one sentence each."""
+        warning = clear_text_warning("api_url", self.api_url)
+        return [] if warning is None else [warning]
 
 
 CONFIG_JSONSCHEMA = settings_schema(Settings)

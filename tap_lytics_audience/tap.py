@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal, Terminated
@@ -152,6 +153,8 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
     def _reset_state_progress_markers(self) -> None:
         # The SDK calls this as the first thing of a sync, right before it writes the first STATE, which has to name the run.
         super()._reset_state_progress_markers()
+        for warning in self.settings.warnings:
+            logger.warning("%s", warning)
         members = t.cast("AudienceMembersStream", self.streams[AudienceMembersStream.name])
         if members.selected:
             members.begin()
@@ -181,4 +184,4 @@ def _cli() -> None:
         logger.warning("Stopping (signal %d): what was not sent goes with the next run.", signal.number)
         raise
     except MappingError as error:
-        raise UserError(f"The setting stream_maps cannot be used: {error}") from error
+        raise UserError(f"The setting stream_maps cannot be used: {quote_foreign(error)}.") from error

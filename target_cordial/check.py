@@ -55,6 +55,8 @@ def check(
     """
     columns: list[Column] = []
     attributes: dict[str, Attribute] = {}
+    for warning in settings.warnings:
+        checklist.note("settings", warning)
     with checklist.trying("key"):
         keys = {header.partition(".")[0] for header in settings.field_mapping.values()}
         attributes.update(cordial.attributes.all(sorted(keys)))

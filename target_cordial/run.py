@@ -13,6 +13,7 @@ import weakref
 
 from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError, sentence_for
+from lytics_to_cordial.foreign_text import without_foreign
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
@@ -180,7 +181,7 @@ class Run:
             self.delivery.stop(SIGNAL_WAIT_SECONDS)
             raise
         except Exception as error:
-            failure = sentence_for(error)
+            failure = without_foreign(sentence_for(error))
             raise
         finally:
             self.close()

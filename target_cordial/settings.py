@@ -6,7 +6,14 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from lytics_to_cordial.config import check_api_url, holds_password, setting, settings_from, settings_schema
+from lytics_to_cordial.config import (
+    check_api_url,
+    clear_text_warning,
+    holds_password,
+    setting,
+    settings_from,
+    settings_schema,
+)
 from lytics_to_cordial.errors import UserError
 
 ListAction: t.TypeAlias = t.Literal["sync", "add", "none"]
@@ -244,6 +251,19 @@ class Settings:
     def channel(self) -> str:
         """The Cordial channel that identifies a contact, such as `email`."""
         return self.identifier_column.split(".")[1]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What works and should not be so, one sentence each."""
+        options = self.storage_options
+        client = options.get("client_kwargs")
+        urls = {
+            "api_url": self.api_url,
+            "import_source.url": self.import_source.get("url"),
+            "storage_options.endpoint_url": options.get("endpoint_url")
+            or (client.get("endpoint_url") if isinstance(client, dict) else None),
+        }
+        return [warning for name, url in urls.items() if (warning := clear_text_warning(name, url))]
 
 
 CONFIG_JSONSCHEMA = settings_schema(Settings)

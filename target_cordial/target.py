@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal
@@ -85,7 +86,9 @@ class TargetCordial(ConfiguredPlugin, Target):
         try:
             super()._process_schema_message(message_dict)
         except (MappingError, NotImplementedError) as error:
-            raise UserError(f"The setting stream_maps does not fit the stream {stream!r}: {error}") from error
+            raise UserError(
+                f"The setting stream_maps does not fit the stream {stream!r}: {quote_foreign(error)}."
+            ) from error
         except (AttributeError, KeyError, TypeError, ValueError, InvalidJSONSchema) as error:
             raise InputError(
                 f"The SCHEMA message in line {self.message_reader.line} of the input is not a JSON schema: correct the tap."
@@ -165,6 +168,8 @@ class TargetCordial(ConfiguredPlugin, Target):
             if checklist.failures:
                 raise SystemExit(1)
             return
+        for warning in target.settings.warnings:
+            logger.warning("%s", warning)
         with target.run.ending_well():
             target.listen(file_input)
 

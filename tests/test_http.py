@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import email.utils
 import gzip
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -19,64 +16,7 @@ from tap_lytics_audience.lytics.api import Lytics, LyticsError
 from tap_lytics_audience.settings import Settings
 from target_cordial.cordial.api import Cordial
 from target_cordial.cordial.errors import UnansweredError
-
-
-class Server:
-    """Answers calls in turn by functions of the handler; the last one goes on."""
-
-    def __init__(self, *answers):
-        self.answers = answers
-        self.calls = []
-        self.connections = set()
-
-
-@contextlib.contextmanager
-def serving(*answers):
-    server = Server(*answers)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = server.answers[min(len(server.calls), len(server.answers) - 1)]
-            server.calls.append(f"{self.command} {self.path}")
-            server.connections.add(self.client_address)
-            with contextlib.suppress(OSError):
-                answer(self)
-
-        do_GET = do_POST = do  # noqa: N815 - the base class's names
-
-        def end_headers(self):
-            # As servers do that close a connection.
-            if self.headers.get("Connection") == "close":
-                self.send_header("Connection", "close")
-            super().end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        server.url = f"http://127.0.0.1:{listening.server_port}"
-        try:
-            yield server
-        finally:
-            listening.shutdown()
-            thread.join()
-
-
-def answering(status=200, content=b"{}", **headers):
-    def answer(handler):
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return answer
+from tests.serving import answering, dripping, in_chunks, make_certificate, serving
 
 
 def breaking_off(handler):
@@ -96,19 +36,6 @@ def without_end(handler):
     while True:
         handler.wfile.write(b" ")
         time.sleep(0.05)
-
-
-def in_chunks(*chunks, **headers):
-    def answer(handler):
-        handler.send_response(200)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        for chunk in (*chunks, b""):
-            handler.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-
-    return answer
 
 
 def service_at(url, **options):
@@ -243,6 +170,32 @@ def test_an_answer_has_an_end_also_when_bytes_keep_coming():
     assert 0.5 <= time.monotonic() - began < 20
     with serving(without_end, answering(content=b"whole")) as server:
         assert read(server, timeout_seconds=0.5).value == b"whole"
+
+
+DRIPS = {
+    "status": dripping(b""),
+    "headers": dripping(),
+    "body": dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"),
+    "size of a chunk": dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "after the last chunk": dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"),
+    "packed": dripping(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x10" + bytes(6)),
+}
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("drips", DRIPS)
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
+def test_an_answer_of_which_any_part_drips_has_an_end(tmp_path, monkeypatch, drips, is_secure):
+    certificate = make_certificate(tmp_path / "server.pem") if is_secure else None
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate or ""))
+    began = time.monotonic()
+    with serving(DRIPS[drips], certificate=certificate) as server:
+        with pytest.raises(UserError, match="Cordial did not answer in time"):
+            write(server, timeout_seconds=0.3)
+        assert len(server.calls) == 1
+    assert 0.3 <= time.monotonic() - began < 20
+    with serving(DRIPS[drips], answering(content=b"whole"), certificate=certificate) as server:
+        assert read(server, timeout_seconds=0.3).value == b"whole"
 
 
 @pytest.mark.parametrize("call", [read, write])

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.http import Service
 from tap_lytics_audience.lytics.schema import Field
 
@@ -25,7 +26,6 @@ if t.TYPE_CHECKING:
 
 TRIES = 7
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
-MAX_MESSAGE_CHARACTERS = 200
 
 logger = logging.getLogger("tap-lytics-audience")
 
@@ -301,12 +301,11 @@ def _without_value(path: str) -> str:
 
 
 def _message(body: dict[str, t.Any] | None) -> str:
-    """Lytics' own words, of either version, cut short and without values that may be a person's."""
+    """Lytics' own words, of either version, quoted."""
     if body is None:
         return "no message"
     message = body.get("message")
     errors = body.get("errors")
     if not message and isinstance(errors, list) and errors and isinstance(errors[0], dict):
         message = errors[0].get("message")
-    text = re.sub(r'"[^"]*"|\S+@\S+', "(value)", str(message or "no message"))
-    return text[:MAX_MESSAGE_CHARACTERS].rstrip(". ")
+    return quote_foreign(message) if message else "no message"

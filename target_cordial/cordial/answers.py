@@ -10,14 +10,15 @@ import typing as t
 
 import msgspec
 
-MAX_MESSAGE_CHARACTERS = 300
+from lytics_to_cordial.foreign_text import quote_foreign
+
 _LIMIT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]+")
 """A job's id becomes part of paths of calls."""
 
 
 def message_of(body: bytes) -> str:
-    """Cordial's own words, in whichever of its shapes, cut short and without addresses."""
+    """Cordial's own words, in whichever of its shapes, quoted."""
     with contextlib.suppress(msgspec.DecodeError):
         reply = mapping(msgspec.json.decode(body))
         message = reply.get("message") or reply.get("messages") or reply.get("error")
@@ -25,7 +26,7 @@ def message_of(body: bytes) -> str:
             errors = mapping(message.get("validationErrors", message)).values()
             message = "; ".join(" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in errors)
         if isinstance(message, str) and message:
-            return re.sub(r"\S+@\S+", "(address)", message)[:MAX_MESSAGE_CHARACTERS].rstrip(". ")
+            return quote_foreign(message)
     return "no message"
 
 

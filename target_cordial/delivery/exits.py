@@ -8,6 +8,7 @@ import typing as t
 from collections import Counter
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.foreign_text import quote_foreign
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -94,5 +95,5 @@ class HeldExits:
             yield
         except sqlite3.OperationalError as error:
             raise UserError(
-                f"Exits cannot be kept in {self._folder} ({error}): make room there, or set TMPDIR to a folder with room."
+                f"Exits cannot be kept in {self._folder} ({quote_foreign(error)}): make room there, or set TMPDIR to a folder with room."
             ) from error
