@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import traceback
+import typing as t
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """What is wrong, where, and what to do, in one sentence; never a secret, an address or a profile's value."""
+    """What is wrong, where, and what to do, in one sentence; never a secret, an address or a profile's value.
+
+    A person has to act: the process ends with exit code 2.
+    """
+
+    exit_code = 2
+
+
+class TransientError(UserError):
+    """Another try may help: the process ends with exit code 1."""
+
+    exit_code = 1
+
+
+def joined(errors: Sequence[UserError]) -> UserError:
+    """Several errors as one; it is transient only if all of them are."""
+    kind = TransientError if all(isinstance(error, TransientError) for error in errors) else UserError
+    return kind(" ".join(map(str, errors)))
 
 
 def without_message(error: BaseException) -> str:

@@ -61,7 +61,7 @@ class Settings:
     )
     max_exit_percent: float = setting(
         "Most exits in percent",
-        "More exits than this part of an audience's ledger are not sent, none of them. Up to 100 always pass.",
+        "More than 10 exits are not sent, none of them, if they are more than this part of an audience's members; more than 3 are not if they leave nobody. 100 switches both off.",
         default=20,
         minimum=0,
         maximum=100,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import logging
 import time
 import typing as t
@@ -40,7 +42,7 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
     from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.lytics.schema import Field
-    from tap_lytics_audience.members.delivery import Deliveries, Delivery, Record
+    from tap_lytics_audience.members.delivery import Delivery, Record
     from tap_lytics_audience.members.reading import Reading
     from tap_lytics_audience.settings import Settings
 
@@ -55,11 +57,24 @@ class Source:
         lytics: The account.
         settings: How to read it.
         signal: Tells when a wait may be broken off.
+        errors: What kept the run from doing all of its work. They end it once everything else is done.
     """
 
     lytics: Lytics
     settings: Settings
     signal: StopSignal
+    errors: list[UserError] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def followed(self) -> dict[str, Audience]:
+        """The audiences that are followed, by their names in the settings. They are looked up once, so that a name means one audience.
+
+        Raises:
+            UserError: If none is there.
+        """
+        audiences, errors = followed_audiences(self.lytics, self.settings)
+        self.errors.extend(errors)
+        return audiences
 
 
 class AudiencesStream(Stream):
@@ -85,7 +100,8 @@ class AudiencesStream(Stream):
 
     @override
     def get_records(self, context: Context | None) -> Iterator[dict[str, t.Any]]:
-        for audience in followed_audiences(self._source.lytics, self._source.settings):
+        audiences = self._source.followed.values()
+        for audience in {audience.id: audience for audience in audiences}.values():
             yield {name: getattr(audience, name) for name in self.schema["properties"]}
 
     @override
@@ -175,25 +191,24 @@ class AudienceMembersStream(Stream):
         """
         if self._drops_all or self.ABORT_AT_RECORD_COUNT is not None:
             return
-        settings = self._source.settings
-        bookmark.check_form(self.stream_state)
-        with self._source.signal.interruptible():
-            self._audiences = followed_audiences(self._source.lytics, settings, self.stream_state)
+        source = self._source
+        with source.signal.interruptible():
             exits = [
                 RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name).columns(
                     Change.EXIT, "somebody@example.com", "2024-01-01T00:00:00.000000Z"
                 )
-                for audience in self._audiences
+                for audience in source.followed.values()
             ]
             check_exits_pass(self, exits, {"audience_id", "audience_slug", "audience_name", self._identifier})
-            begin(settings, self._audiences, self.stream_state)
+            self._audiences, errors = begin(source.settings, source.followed, self.stream_state)
+            source.errors.extend(errors)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, t.Any]]:
         """A few members of each audience, for a look at the tap's output. The ledger is left alone."""
         limit = self.ABORT_AT_RECORD_COUNT or 1
         with workspace(self.tap_name) as folder:
-            for audience in followed_audiences(self._source.lytics, self._source.settings):
+            for audience in self._source.followed.values():
                 with open_sample(self._account(), audience, folder) as sample:
                     for record in sample.sample(limit):
                         yield self._as_dict(sample, record, timestamp())
@@ -226,31 +241,31 @@ class AudienceMembersStream(Stream):
             stack.callback(self._source.lytics.metrics.log)
             folder = stack.enter_context(workspace(self.tap_name))
             with self._source.signal.interruptible():
-                passes = stack.enter_context(
+                passes, errors = stack.enter_context(
                     open_passes(self._account(), self._audiences, self.stream_state, folder)
                 )
-            problems = self._deliver_all(passes, counter)
-        if problems:
-            raise UserError(" ".join(problems))
+            self._source.errors.extend([*errors, *self._deliver_all(passes, counter)])
+        if self._source.errors:
+            return
         bookmark.end(self.stream_state)
         self._tap.state_writer.write_state(self.tap_state)
 
-    def _deliver_all(self, passes: list[AudiencePass], counter: Counter) -> list[str]:
-        """Write what the passes deliver, and return the problems that keep some of them from being complete.
+    def _deliver_all(self, passes: list[AudiencePass], counter: Counter) -> list[UserError]:
+        """Write what the passes deliver, and return the errors that kept some of them from being complete.
 
         Enters of all audiences go first, and exits last: whoever moves from one audience to another is never on no list.
         """
-        problems: dict[str, str] = {}
+        errors: dict[str, UserError] = {}
         for phase in (AudiencePass.enters, AudiencePass.late_enters, AudiencePass.exits):
             for audience_pass in passes:
                 reading = audience_pass.reading
-                if reading.audience.id not in problems:
-                    problem = self._deliver(reading, phase(audience_pass), counter)
-                    if problem is not None:
-                        problems[reading.audience.id] = problem
+                if reading.audience.id not in errors:
+                    error = self._deliver(reading, phase(audience_pass), counter)
+                    if error is not None:
+                        errors[reading.audience.id] = error
         for audience_pass in passes:
             audience_pass.log_summary()
-        return list(problems.values())
+        return list(errors.values())
 
     @property
     def _drops_all(self) -> bool:
@@ -259,16 +274,20 @@ class AudienceMembersStream(Stream):
     def _account(self) -> Account:
         return Account(self._source.lytics, self._source.settings, self._kinds, self._selected())
 
-    def _deliver(self, reading: Reading, deliveries: Deliveries, counter: Counter) -> str | None:
-        """Write the records of each delivery, then the state that points past them. Return the phase's problem."""
+    def _deliver(
+        self, reading: Reading, deliveries: Iterator[Delivery], counter: Counter
+    ) -> UserError | None:
+        """Write the records of each delivery, then the state that points past them. Return the error that ended the phase, if one did."""
         signal = self._source.signal
         self._at_work = reading
         while True:
             try:
                 with signal.interruptible():
-                    delivery = next(deliveries)
-            except StopIteration as end:
-                return t.cast("str | None", end.value)
+                    delivery = next(deliveries, None)
+            except UserError as error:
+                return error
+            if delivery is None:
+                return None
             for count in self._write_records(reading, delivery):
                 counter.increment(count)
                 signal.check()

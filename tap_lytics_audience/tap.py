@@ -15,7 +15,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import UserError, joined
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
@@ -75,7 +75,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
     @override
     def discover_streams(self) -> list[Stream]:
         with self.signal.interruptible():
-            source = Source(self.lytics, self.settings, self.signal)
+            self._source = source = Source(self.lytics, self.settings, self.signal)
             streams: list[Stream] = [
                 AudienceMembersStream(self, source, self.lytics.fields()),
                 AudiencesStream(self, source),
@@ -158,6 +158,12 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         members = t.cast("AudienceMembersStream", self.streams[AudienceMembersStream.name])
         if members.selected:
             members.begin()
+
+    @override  # type: ignore[misc] # final, but nothing else comes after all streams
+    def sync_all(self) -> None:
+        super().sync_all()
+        if self._source.errors:
+            raise joined(list({str(error): error for error in self._source.errors}.values()))
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
         self.signal.handle(signum)

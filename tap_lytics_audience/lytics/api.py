@@ -133,10 +133,19 @@ class Lytics:
             slug=str(answer.get("slug_name") or name),
             name=str(answer.get("name") or answer.get("slug_name") or name),
             description=answer.get("description"),
-            size=self._size(audience_id),
+            size=self.size(audience_id),
             created=answer.get("created"),
             updated=answer.get("updated"),
         )
+
+    def size(self, audience_id: str) -> int | None:
+        """How many members an audience has; None if Lytics does not say."""
+        answer = self._data("GET", "/api/segment/sizes", {"ids": audience_id})
+        for item in answer if isinstance(answer, list) else ():
+            if isinstance(item, dict) and item.get("id") == audience_id:
+                with contextlib.suppress(TypeError, ValueError):
+                    return int(item["size"])
+        return None
 
     def fields(self) -> list[Field]:
         """The profile fields of the account, by the newer schema call, or the older where there is no newer."""
@@ -223,14 +232,6 @@ class Lytics:
                 return
             cursor = page.cursor
             request.url = f"{first_url}&{urlencode({'start': cursor})}"
-
-    def _size(self, audience_id: str) -> int | None:
-        answer = self._data("GET", "/api/segment/sizes", {"ids": audience_id})
-        for item in answer if isinstance(answer, list) else ():
-            if isinstance(item, dict) and item.get("id") == audience_id:
-                with contextlib.suppress(TypeError, ValueError):
-                    return int(item["size"])
-        return None
 
     def _data(self, method: str, path: str, query: dict[str, str] | None = None) -> t.Any:
         return self._call(self._service.request(method, path, query), path, _with_data)["data"]

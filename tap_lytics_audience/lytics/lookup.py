@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from lytics_to_cordial.errors import UserError
@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
 
     Members: t.TypeAlias = t.Iterable[tuple[str, str]]
 
+CONTROLS = 5
 VALUES = 99
 """Identifiers in a query. With the control member's they fill one page of Lytics."""
 
@@ -53,6 +54,7 @@ class LookUp:
         identifier: The field that identifies members.
         controls: Key and identifier of people who are in the audience for certain, with plain identifiers. Without them, nothing
             proves that an empty answer is true.
+        is_single: Whether each person is asked for alone, which needs no control.
     """
 
     lytics: Lytics
@@ -60,6 +62,15 @@ class LookUp:
     profiles: Profiles
     identifier: str
     controls: t.Sequence[tuple[str, str]]
+    is_single: bool = False
+
+    def with_controls_of(self, members: t.Sequence[tuple[str, str]]) -> LookUp:
+        """The same with those of some people as controls whom Lytics finds; if there are none, each person is asked for alone."""
+        spellings = [spelling for _, spelling in members]
+        answer = replace(self, controls=[])._find(spellings)  # noqa: SLF001 - one's own
+        keys = set(map(member_key, map(self.profiles.getter(self.identifier), answer)))
+        controls = [member for member in members if member[0] in keys]
+        return replace(self, controls=controls[:CONTROLS], is_single=not controls)
 
     def ask(self, members: Members, concurrency: int) -> t.Iterator[Found]:
         """Yield what Lytics says of people, given by key and identifier; a key can come with several identifiers.
@@ -83,12 +94,18 @@ class LookUp:
 
     def _ask(self, values: list[str]) -> Found:
         found = Found()
-        writable = [value for value in values if can_be_written(value)]
-        if writable:
-            self._find_all(writable, found)
+        together = [value for value in values if can_be_written(value) and not self.is_single]
+        if together:
+            self._find_all(together, found)
         for value in values:
-            if not can_be_written(value):
+            if value not in together:
                 self._find_alone(value, found)
+        if self.is_single and found.unknown:
+            raise LookupFailedError(
+                f"Lytics shows no member of audience {self.audience.slug!r} with {self.identifier} and gives no answer about single profiles, "
+                "so it cannot confirm who left: no exit of this audience was sent; run again later, or give the API token the right to read "
+                "profiles."
+            )
         return found
 
     def _find_all(self, values: list[str], found: Found) -> None:

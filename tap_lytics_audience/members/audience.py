@@ -1,7 +1,7 @@
 """One pass over one audience: first who entered or changed, last who left.
 
 A pass yields deliveries. What a delivery holds is durable in the ledger before its first record is yielded, and its bookmark may
-go into the state after its last record. Each phase returns the problem that keeps the pass from being complete, or None.
+go into the state after its last record. A phase that raises a `UserError` is the last one: what it yielded stands.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from lytics_to_cordial.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import Bookmark
+from tap_lytics_audience.members import limits
 from tap_lytics_audience.members.delivery import Delivery
 from tap_lytics_audience.members.kinds import Change
 
@@ -21,14 +22,12 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tap_lytics_audience.members.changes import Decisions
-    from tap_lytics_audience.members.delivery import Deliveries, Record
+    from tap_lytics_audience.members.delivery import Record
     from tap_lytics_audience.members.known import Known
     from tap_lytics_audience.members.ledger import Ledger
-    from tap_lytics_audience.members.reading import Blocks, Reading
+    from tap_lytics_audience.members.reading import Reading
     from tap_lytics_audience.members.touched import Touched
 
-ALWAYS_PASS = 100
-"""So many exits pass whatever the percentage: a small audience changes by large shares."""
 YOUNG_SECONDS = 60
 """Lytics' index may not know a change yet that is younger."""
 
@@ -62,45 +61,43 @@ class AudiencePass:
             return None
         return dt.datetime.fromisoformat(self.bookmark.triggers_from)
 
-    def enters(self) -> Deliveries:
+    def enters(self) -> Iterator[Delivery]:
         """Read the audience, or the members whom trigger messages name: enters and updates."""
         if self._changes.adds_fields:
             logger.info(
                 "Audience %s: fields were added, so all members are sent again as updates.", self.reading.slug
             )
         if not self._scans_all:
-            return (yield from self._delivered(self.reading.touched(self.touched.members())))
-        for decisions in self.reading.scan():
-            yield self._remembered(decisions)
+            yield from map(self._remembered, self.reading.touched(self.touched.members()))
+            return
+        yield from map(self._remembered, self.reading.scan())
         if not self.ledger.manifest.is_scanned:
             self.ledger.update(is_scanned=True)
             yield self._saved(iter(()))
-        return self.reading.shortfall(self._settings.scan_shortfall_percent)
+        self.reading.check_whole()
 
-    def late_enters(self) -> Deliveries:
+    def late_enters(self) -> Iterator[Delivery]:
         """Ask Lytics about each member who was not seen: some are members all the same."""
         self._leaving.find_candidates(among_touched=not self._scans_all)
-        exits, size = self._leaving.count(), self.known.believed_members
-        if exits > ALWAYS_PASS and exits * 100 > self._settings.max_exit_percent * size:
-            return (
-                f"{exits} of {size} members of audience {self.reading.slug!r} would leave at once, more than max_exit_percent "
-                f"({self._settings.max_exit_percent:g} %) allows, so no exit of it was sent: if they are right, run once with "
-                "TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."
-            )
-        if not self._scans_all:
-            return None
-        candidates = self._leaving.candidates()
-        work = Work("absent members looked up", total=exits)
-        return (yield from self._delivered(self.reading.look_up(candidates, work)))
+        exits, members = self._leaving.count(), self.known.believed_members
+        limits.check_exits(
+            self.reading.slug,
+            exits,
+            members,
+            leaves_nobody=exits >= members and not self._changes.has_seen,
+            max_exit_percent=self._settings.max_exit_percent,
+        )
+        if self._scans_all:
+            work = Work("absent members looked up", total=exits)
+            yield from map(self._remembered, self.reading.look_up(self._leaving.candidates(), work))
 
-    def exits(self) -> Deliveries:
+    def exits(self) -> Iterator[Delivery]:
         """Let the people go who are no longer members, and complete the pass."""
         self.reading.work = Work("exits sent")
         for decisions in self._leaving.confirmed():
             yield self._remembered(decisions)
         self._complete()
         yield Delivery(iter(()), self.ledger.seen_at(), self._complete_bookmark())
-        return None
 
     def log_summary(self) -> None:
         """Log what the pass did."""
@@ -128,15 +125,6 @@ class AudiencePass:
         times = [dt.datetime.fromisoformat(text) for text in (bookmark.scanned_at, bookmark.triggers_from)]
         age = self._started_at - times[0]
         return age >= dt.timedelta(days=settings.rescan_days) or max(times) > self._started_at
-
-    def _delivered(self, blocks: Blocks) -> Deliveries:
-        """Deliver blocks as they come, and return the problem that the reading ended with."""
-        while True:
-            try:
-                decisions = next(blocks)
-            except StopIteration as end:
-                return t.cast("str | None", end.value)
-            yield self._remembered(decisions)
 
     def _remembered(self, decisions: Decisions) -> Delivery:
         """Make decisions durable; then they may be delivered."""

@@ -2,6 +2,7 @@
 
 block     The profiles that were read, with hashes. Those of unchanged members are taken out at once.
 profiles  A hash of each profile's id, to count how many different ones were seen.
+nameless  A hash of the id of each profile without an identifier.
 seen      A hash of each member who was seen. Who is not may have left.
 later     Members whose representative was not seen yet, with another profile of theirs.
 judged    The decisions of one block that the ledger has to learn: one row a member.
@@ -30,6 +31,8 @@ BLOCKS = 20
 MAX_BLOCK_ROWS = 500_000
 """A block's members are held in memory while they are joined."""
 CONTROLS = 5
+LEDGER_CONTROLS = 50
+"""Of so many members whom the ledger holds, some should still be members."""
 _PLAIN = r'[^"\\[:cntrl:]]+'
 """Identifiers that every reader of a filter takes for the same: an unusual one is no control."""
 _UNKNOWN_DIGEST = 0
@@ -115,7 +118,7 @@ class Changes:
     def __post_init__(self) -> None:
         """Nobody is seen yet."""
         self.tables.run(
-            "CREATE TEMP TABLE seen (hash UBIGINT); CREATE TEMP TABLE profiles (id UBIGINT);"
+            "CREATE TEMP TABLE seen (hash UBIGINT); CREATE TEMP TABLE profiles (id UBIGINT); CREATE TEMP TABLE nameless (id UBIGINT);"
             f"CREATE TEMP TABLE later ({MEMBER.removesuffix(', sent BOOLEAN')}, older BIGINT[], start BIGINT, size INTEGER, hash UBIGINT)"
         )
         self._known_count = self.known.count
@@ -125,6 +128,11 @@ class Changes:
     def block_rows(self) -> int:
         """How many profiles make a block."""
         return max(BLOCK_ROWS, min(MAX_BLOCK_ROWS, (self._known_count + self._seen_count) // BLOCKS))
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether any member was seen."""
+        return self._seen_count > 0
 
     @property
     def profile_count(self) -> int:
@@ -155,7 +163,7 @@ class Changes:
         rows = f"read_json({quoted(block.table)}, format = 'newline_delimited', columns = {COLUMNS})"
         tables.run(
             f"CREATE OR REPLACE TEMP TABLE block AS SELECT *, hash(key) AS hash, {fingerprint(self.selection, *_WHOLE)} AS fingerprint "
-            f"FROM {rows}; INSERT INTO profiles SELECT hash(id) FROM block"
+            f"FROM {rows}; INSERT INTO profiles SELECT hash(id) FROM block; INSERT INTO nameless SELECT hash(id) FROM block WHERE key IS NULL"
         )
         if not self._pass_over_unchanged():
             return Decisions(tables, 0)
@@ -285,9 +293,17 @@ class Changes:
         self._control_with("SELECT key, identifier FROM decided WHERE NOT is_deferred")
         return decide(self.tables, "FROM decided WHERE NOT is_deferred AND change IS NOT NULL")
 
+    def plain_members(self) -> list[tuple[str, str]]:
+        """Key and identifier of some members whom the ledger holds. They may have left."""
+        return self._plain("SELECT key, identifier FROM members", LEDGER_CONTROLS)
+
     def _control_with(self, query: str) -> None:
-        plain = f"SELECT * FROM ({query}) AS c(key, identifier) WHERE regexp_full_match(identifier, '{_PLAIN}') LIMIT {CONTROLS}"
-        self.controls = self.tables.rows(plain) or self.controls
+        self.controls = self._plain(query, CONTROLS) or self.controls
+
+    def _plain(self, query: str, limit: int) -> list[tuple[str, str]]:
+        return self.tables.rows(
+            f"SELECT * FROM ({query}) AS c(key, identifier) WHERE regexp_full_match(identifier, '{_PLAIN}') LIMIT {limit}"
+        )
 
 
 def older_selections(selections: list[list[str]], fields: list[str]) -> list[list[str]]:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from tap_lytics_audience.members.kinds import Change
 
 if t.TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from tap_lytics_audience.bookmark import Bookmark
-
-    Deliveries: t.TypeAlias = Generator["Delivery", None, str | None]
 
 Record: t.TypeAlias = tuple[Change, str, bytes]
 """A change, the member's key, and the fields as JSON without the braces."""

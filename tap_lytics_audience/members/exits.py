@@ -92,6 +92,15 @@ class Exits:
                 f"FROM exits WHERE number BETWEEN {first} AND {first + changes.BLOCK_ROWS - 1}",
             )
 
+    def without_identifier(self) -> int:
+        """How many who left have a profile that is in the audience still, without an identifier."""
+        if not self.tables.number("SELECT count(*) FROM nameless"):
+            return 0
+        return self.tables.number(
+            "SELECT count(*) FROM (SELECT key FROM changed WHERE gone) SEMI JOIN "
+            "(FROM members WHERE hash(representative) IN (FROM nameless)) USING (key)"
+        )
+
     def has_open_doubt(self) -> bool:
         """Whether somebody in doubt was not seen, and yet may be a member: nobody knows what is true."""
         query = f"SELECT count(*) FROM doubt ANTI JOIN seen USING (hash) WHERE key IN ({_UNSURE})"

@@ -6,16 +6,17 @@ import collections
 import itertools
 import logging
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lytics_to_cordial.progress import Work, counted
 from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import LookUp, LookupFailedError
 from tap_lytics_audience.lytics.scan import scan
+from tap_lytics_audience.members import limits
 from tap_lytics_audience.members.kinds import EXITS, Change
 
 if t.TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from tap_lytics_audience.lytics.api import Audience, Lytics
     from tap_lytics_audience.lytics.profiles import Page
@@ -25,8 +26,6 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.members.exits import Exits
     from tap_lytics_audience.members.selection import Selection
     from tap_lytics_audience.settings import Settings
-
-    Blocks: t.TypeAlias = Generator[Decisions, None, str | None]
 
 logger = logging.getLogger("tap-lytics-audience")
 
@@ -57,7 +56,6 @@ class Reading:
         name: Its name in records: what it was at the first run.
         counts: How many records there were of each change.
         work: What it is doing, and how far it is.
-        expected: How many profiles Lytics counts, by the pages of the scan; None if it does not say.
     """
 
     account: Account
@@ -70,7 +68,12 @@ class Reading:
     block: Block
     counts: collections.Counter[Change] = field(default_factory=collections.Counter)
     work: Work = field(default_factory=Work)
-    expected: int | None = None
+    _total: int | None = None
+
+    @property
+    def expected(self) -> int | None:
+        """How many profiles the audience has, by what Lytics said last; None if it did not."""
+        return limits.whole_count(self._total, self.audience.size)
 
     def scan(self) -> Iterator[Decisions]:
         """Read all members."""
@@ -78,8 +81,8 @@ class Reading:
         for page in self._pages():
             if page.total is not None:
                 # People leave while the scan goes on: as many as there are at the lowest have to be seen.
-                self.expected = page.total if self.expected is None else min(self.expected, page.total)
-                self.work.total = page.total
+                self._total = page.total if self._total is None else min(self._total, page.total)
+                self.work.total = self.expected
             self.work.done += len(page.profiles)
             self.block.add(page.profiles)
             if self.block.rows >= self.changes.block_rows:
@@ -87,46 +90,41 @@ class Reading:
         yield from self._judged()
         yield from self._handed_on(self.changes.judge_deferred(self.block))
 
-    def touched(self, members: Iterator[tuple[str, str]]) -> Blocks:
+    def touched(self, members: Iterator[tuple[str, str]]) -> Iterator[Decisions]:
         """Read one page, for the size of the audience and for control members, then the members whom messages name."""
         first = next(self.account.lytics.scan(self.audience.id, self.selection.profiles), None)
         if first is not None:
-            self.expected = first.total
+            self._total = first.total
             self.block.add(first.profiles)
         yield from self._judged()
         # Not all profiles of these members were read, so their representatives stay.
         self.changes.forget_deferred()
-        return (yield from self.look_up(members, Work("members looked up whom messages name")))
+        yield from self.look_up(members, Work("members of messages looked up"))
 
-    def look_up(self, members: Iterator[tuple[str, str]], work: Work) -> Blocks:
-        """Read those of some people who are members. The others stay unseen. Return the problem, if there is one."""
+    def look_up(self, members: Iterator[tuple[str, str]], work: Work) -> Iterator[Decisions]:
+        """Read those of some people who are members. The others stay unseen.
+
+        Raises:
+            LookupFailedError: If Lytics' answers cannot be trusted. Whom it found until then was handed on.
+        """
         first = next(members, None)
         if first is None:
-            return None
+            return
         self.work = work
-        controls = self.changes.controls
-        # Only an audience that is empty by both counts has no member who could be a control.
-        if not controls and not (self.expected == 0 and self.audience.size == 0):
-            return (
-                f"The scan of audience {self.slug!r} showed nobody with {self.selection.identifier} though it may have members, "
-                "so no exit of it was sent: check identifier_field, and run again later."
-            )
-        look_up = LookUp(
-            self.account.lytics, self.audience, self.selection.profiles, self.selection.identifier, controls
-        )
-        problem = None
+        failure = None
         try:
             members = work.counting(itertools.chain((first,), members))
-            for found in look_up.ask(members, self.account.settings.scan_concurrency):
-                self.block.add(found.profiles)
-                self.leaving.hold([member_key(value) or "" for value in found.unknown])
+            for answer in self._asking().ask(members, self.account.settings.scan_concurrency):
+                self.block.add(answer.profiles)
+                self.leaving.hold([member_key(value) or "" for value in answer.unknown])
                 if self.block.rows >= self.changes.block_rows:
                     yield from self._judged()
         except LookupFailedError as error:
-            problem = str(error)
+            failure = error
         yield from self._judged()
         yield from self._handed_on(self.changes.judge_deferred(self.block))
-        return problem
+        if failure is not None:
+            raise failure
 
     def records(self, decisions: Decisions) -> Iterator[Record]:
         """The records of what was handed on last."""
@@ -141,21 +139,16 @@ class Reading:
         self.block.add([] if page is None else page.profiles[:limit])
         yield from self.records(self.changes.judge(self.block))
 
-    def shortfall(self, allowed_percent: float) -> str | None:
-        """The problem, if fewer profiles were read than Lytics counts."""
-        expected = self.audience.size if self.expected is None else self.expected
-        seen = self.changes.profile_count
-        if expected is None:
-            return (
-                f"Lytics does not say how many members audience {self.slug!r} has, so nobody can tell whether its scan was whole: no "
-                "exit of it was sent; run again later."
-            )
-        if seen < expected * (1 - allowed_percent / 100):
-            return (
-                f"The scan of audience {self.slug!r} gave {seen} of {expected} profiles, fewer than scan_shortfall_percent "
-                f"({allowed_percent:g} %) allows, so no exit of it was sent: run again later, and tell Lytics' support if it stays so."
-            )
-        return None
+    def check_whole(self) -> None:
+        """See that all members were read. Who left meanwhile is missing, and missing in the size that Lytics gives then, too.
+
+        Raises:
+            UserError: If they were not, or nobody can tell.
+        """
+        seen, allowed = self.changes.profile_count, self.account.settings.scan_shortfall_percent
+        if self.expected is not None and limits.is_short(seen, self.expected, allowed):
+            self.audience = replace(self.audience, size=self.account.lytics.size(self.audience.id))
+        limits.check_whole(self.slug, seen, self.expected, allowed)
 
     def describe(self) -> str:
         """How much was read, for the log."""
@@ -166,7 +159,16 @@ class Reading:
         )
 
     def warn(self) -> None:
-        """Warn of members and values that could not be read."""
+        """Warn of what somebody should look at."""
+        lost = self.leaving.without_identifier()
+        if lost:
+            logger.warning(
+                "Audience %s: of those who left, %s in the audience and lost %s: somebody deleted it, or the profile is one that Lytics "
+                "calls unhealthy and no longer processes. Without it they cannot stay on the list.",
+                self.slug,
+                "1 is still" if lost == 1 else f"{lost:,} are still",
+                self.selection.identifier,
+            )
         held = self.leaving.held()
         if held:
             logger.warning(
@@ -192,6 +194,15 @@ class Reading:
             size=self.audience.size,
             concurrency=self.account.settings.scan_concurrency,
         )
+
+    def _asking(self) -> LookUp:
+        """How Lytics is asked about members. Where none was seen, somebody whom the ledger holds may be the control."""
+        lytics, profiles, identifier = self.account.lytics, self.selection.profiles, self.selection.identifier
+        look_up = LookUp(lytics, self.audience, profiles, identifier, self.changes.controls)
+        # Only an audience that is empty by both counts has no member who could be a control.
+        if look_up.controls or (self._total == 0 and self.audience.size == 0):
+            return look_up
+        return look_up.with_controls_of(self.changes.plain_members())
 
     def _judged(self) -> Iterator[Decisions]:
         yield from self._handed_on(self.changes.judge(self.block))

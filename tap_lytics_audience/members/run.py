@@ -8,8 +8,10 @@ import logging
 import typing as t
 
 from lytics_to_cordial.database import Database
+from lytics_to_cordial.errors import UserError, joined
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience import bookmark
+from tap_lytics_audience.members import limits
 from tap_lytics_audience.members.audience import AudiencePass
 from tap_lytics_audience.members.block import Block
 from tap_lytics_audience.members.changes import Changes, Rules, older_selections
@@ -23,7 +25,7 @@ from tap_lytics_audience.members.touched import Touched
 from tap_lytics_audience.triggers.events import TriggerFiles
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from lytics_to_cordial.database import Tables
@@ -39,71 +41,89 @@ LOOK_BACK = dt.timedelta(hours=1)
 logger = logging.getLogger("tap-lytics-audience")
 
 
-def followed_audiences(
-    lytics: Lytics, settings: Settings, state: bookmark.StreamState | None = None
-) -> list[Audience]:
-    """The audiences that are followed, each once.
+def followed_audiences(lytics: Lytics, settings: Settings) -> tuple[dict[str, Audience], list[UserError]]:
+    """The audiences that are followed, by the names in the settings, and an error for each that is not there.
 
     Raises:
-        UserError: If one is not there, or is no longer the one that the state knows by its slug.
+        UserError: If none is there.
     """
     audiences: dict[str, Audience] = {}
+    errors: list[UserError] = []
     for name in settings.audiences:
-        audience = lytics.audience(name)
-        if state is not None and name != audience.id:
-            bookmark.check_slug(state, name, audience.id)
-        audiences.setdefault(audience.id, audience)
-    return list(audiences.values())
+        with _collected(errors):
+            audiences[name] = lytics.audience(name)
+    if errors and not audiences:
+        raise joined(errors)
+    return audiences, errors
 
 
-def begin(settings: Settings, audiences: list[Audience], state: bookmark.StreamState) -> None:
+def begin(
+    settings: Settings, followed: Mapping[str, Audience], state: bookmark.StreamState
+) -> tuple[list[Audience], list[UserError]]:
     """Begin a run in the pipeline's ledger, and name it in the state.
 
+    Returns:
+        The audiences to read, each once, and an error for each that is no longer the one that the state knows by its slug.
+
     Raises:
-        UserError: If ledger, state and settings do not belong together.
+        UserError: If ledger, state and settings do not belong together, or no audience is left.
     """
+    bookmark.check_form(state)
     bookmark.check_identifier(state, settings.identifier_field)
+    limits.warn_if_off(settings.max_exit_percent)
+    audiences: dict[str, Audience] = {}
+    errors: list[UserError] = []
+    for name, audience in followed.items():
+        with _collected(errors):
+            if name != audience.id:
+                bookmark.check_slug(state, name, audience.id)
+            audiences[audience.id] = audience
+    if errors and not audiences:
+        raise joined(errors)
     positions = bookmark.read_positions(state)
     run = begin_run(_pipeline(settings), state.get("ledger"), state.get("generation"), positions)
-    bookmark.begin(state, run, settings.identifier_field, [audience.id for audience in audiences])
+    bookmark.begin(state, run, settings.identifier_field, list(audiences))
+    return list(audiences.values()), errors
 
 
 @contextlib.contextmanager
 def open_passes(
     account: Account, audiences: list[Audience], state: bookmark.StreamState, folder: Path
-) -> Iterator[list[AudiencePass]]:
-    """Open a pass over each audience of a run that has begun.
+) -> Iterator[tuple[list[AudiencePass], list[UserError]]]:
+    """Open a pass over each audience of a run that has begun, and give an error for each whose ledger or messages cannot be read.
 
     Args:
         account: What is read, and how.
         audiences: The audiences.
         state: The stream's state.
         folder: The run's folder on this machine.
-
-    Raises:
-        UserError: If the ledger or the trigger messages cannot be read.
     """
     pipeline = _pipeline(account.settings)
+    errors: list[UserError] = []
+    passes: list[AudiencePass] = []
     acknowledged = acknowledged_manifests(pipeline)
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(contextlib.closing(Database(folder)))
-        passes = [
-            stack.enter_context(
-                _open_pass(
-                    account,
-                    audience,
-                    Ledger(pipeline, audience.id, folder),
-                    database.tables(),
-                    bookmark.read_bookmark(state, audience.id),
-                    folder,
-                    generation=state["generation"],
-                    acknowledged=acknowledged.get(audience.id),
-                )
+        for audience in audiences:
+            opened = _open_pass(
+                account,
+                audience,
+                Ledger(pipeline, audience.id, folder),
+                database.tables(),
+                bookmark.read_bookmark(state, audience.id),
+                folder,
+                generation=state["generation"],
+                acknowledged=acknowledged.get(audience.id),
             )
-            for audience in audiences
-        ]
-        _read_triggers(account.settings, passes)
-        yield passes
+            with _collected(errors):
+                passes.append(stack.enter_context(opened))
+        try:
+            _read_triggers(account.settings, passes)
+        except UserError as error:
+            errors.append(error)
+            # A full scan needs no messages.
+            passes = [audience_pass for audience_pass in passes if audience_pass.triggers_since is None]
+        yield passes, errors
 
 
 @contextlib.contextmanager
@@ -204,6 +224,15 @@ def _open_reading(
     finally:
         block.close()
         tables.close()
+
+
+@contextlib.contextmanager
+def _collected(errors: list[UserError]) -> Iterator[None]:
+    """A block about one audience, whose error must not keep the others from being read."""
+    try:
+        yield
+    except UserError as error:
+        errors.append(error)
 
 
 def _kept_names(audience: Audience, bookmark: Bookmark | None, manifest: Manifest) -> tuple[str, str]:

@@ -85,19 +85,54 @@ def test_who_left_before_a_full_refresh_does_not_count_against_the_limit(make_bo
     assert sorted(again.of("backfill")) == sorted(box.world.keys(AUDIENCE))
 
 
-def test_up_to_a_hundred_exits_pass_whatever_the_percentage(box):
+@pytest.mark.parametrize(
+    ("members", "leavers", "goes"),
+    [
+        (40, 10, True),
+        (40, 11, False),
+        (60, 11, True),
+        (12, 10, True),
+        (3, 3, True),
+        (4, 4, False),
+        (80, 80, False),
+    ],
+)
+def test_ten_exits_pass_whatever_their_share_but_more_than_three_may_not_leave_nobody(
+    make_box, members, leavers, goes
+):
+    box = make_box([AudienceSpec("VIP Customers", 0)])
+    ids = [box.world.enter(AUDIENCE, {"email": f"person{number}@example.com"}) for number in range(members)]
     state = run(box.tap_config()).state
-    gone = leaving(box, 30)
-    assert set(run(box.tap_config(), state).of("exit")) == gone
-
-
-def test_an_audience_that_everybody_left_lets_everybody_go(box):
-    state = run(box.tap_config()).state
-    for id_ in list(box.world.audience(AUDIENCE).members):
+    for id_ in ids[:leavers]:
         box.world.leave(AUDIENCE, id_)
     result = run(box.tap_config(), state)
-    assert result.error == ""
-    assert set(result.changes) == {"exit"}
+    if goes:
+        assert result.error == ""
+        assert result.counts == {"exit": leavers}
+        return
+    assert result.records == []
+    assert "run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100" in result.error
+    asked = run(box.tap_config(max_exit_percent=100), result.state)
+    assert asked.error == ""
+    assert asked.counts == {"exit": leavers}
+
+
+def test_each_run_without_a_limit_says_so(box, caplog):
+    state = run(box.tap_config()).state
+    assert "max_exit_percent is 100" not in caplog.text
+    for _ in range(2):
+        caplog.clear()
+        run(box.tap_config(max_exit_percent=100), state)
+        assert caplog.text.count("max_exit_percent is 100") == 1
+
+
+def test_an_audience_of_a_full_refresh_is_not_emptied_unasked_either(box):
+    run(box.tap_config())
+    for id_ in list(box.world.audience(AUDIENCE).members):
+        box.world.leave(AUDIENCE, id_)
+    refreshed = run(box.tap_config())
+    assert refreshed.records == []
+    assert "would leave at once" in refreshed.error
 
 
 @pytest.mark.parametrize("fault", ["splits_ignored", "splits_overlap"])
@@ -145,7 +180,7 @@ def test_a_slug_that_means_another_audience_now_is_an_error_and_a_full_refresh_i
     assert "is another one now" in refused.error
     assert "--full-refresh" in refused.error
     assert refused.records == []
-    refreshed = run(box.tap_config())
+    refreshed = run(box.tap_config(max_exit_percent=100))
     assert set(refreshed.of("backfill")) == set(box.world.keys(AUDIENCE))
     assert set(refreshed.of("exit")) == set(first.of("backfill")) - set(box.world.keys(AUDIENCE))
 

@@ -165,9 +165,45 @@ def test_an_empty_page_of_an_audience_with_members_confirms_nobody(box, config):
     box.fault("short_scan", 0.0)
     second = run(config, first.state)
     assert second.records == []
-    assert "showed nobody with email" in second.error
+    assert "it cannot confirm who left" in second.error
     box.clear_faults()
     assert run(config, second.state).counts == {"exit": 2}
+
+
+@pytest.mark.parametrize("emails", ["person{}@example.com", 'odd"{}"@example.com'])
+def test_a_first_page_without_identifiers_keeps_nobody_from_entering_or_leaving(make_box, tmp_path, emails):
+    (tmp_path / "landed").mkdir()
+    box = make_box([AudienceSpec("VIP Customers", 0)], triggers_url=tmp_path / "landed")
+    for _ in range(30):
+        box.world.enter(AUDIENCE, {"city": "Nowhere"})
+    ids = [box.world.enter(AUDIENCE, {"email": emails.format(number)}) for number in range(10)]
+    config = box.tap_config(change_detection="triggers", triggers_url=str(tmp_path / "landed"), page_size=20)
+    first = run(config)
+    assert first.error == ""
+    box.world.enter(AUDIENCE, {"email": "new@example.com"})
+    box.world.leave(AUDIENCE, ids[0])
+    box.land_triggers()
+    second = run(config, first.state)
+    assert second.error == ""
+    assert sorted(second.changes) == ["enter", "exit"]
+
+
+def test_where_neither_scan_nor_ledger_shows_a_member_each_person_is_asked_for_alone(make_box):
+    box = make_box([AudienceSpec("VIP Customers", 0)])
+    for _ in range(5):
+        box.world.enter(AUDIENCE, {"city": "Nowhere"})
+    ids = [box.world.enter(AUDIENCE, {"email": f"person{number}@example.com"}) for number in range(3)]
+    state = run(box.tap_config()).state
+    for id_ in ids:
+        box.world.leave(AUDIENCE, id_)
+    box.fault("entity_times_out")
+    unsure = run(box.tap_config(), state)
+    assert unsure.records == []
+    assert "gives no answer about single profiles, so it cannot confirm who left" in unsure.error
+    box.clear_faults()
+    sure = run(box.tap_config(), unsure.state)
+    assert sure.error == ""
+    assert sure.counts == {"exit": 3}
 
 
 def test_everybody_who_left_goes_also_when_nobody_is_left(box, config):
@@ -204,9 +240,13 @@ def test_a_first_run_that_was_not_acknowledged_is_scanned_again(box, config):
 
 
 def test_a_folder_that_is_not_there_is_one_clear_sentence_from_the_first_run_on(config, tmp_path):
-    result = run({**config, "triggers_url": str(tmp_path / "nowhere")})
-    assert "triggers_url" in result.error
-    assert result.records == []
+    missing = {**config, "triggers_url": str(tmp_path / "nowhere")}
+    first = run(missing)
+    assert "triggers_url" in first.error
+    assert set(first.changes) == {"backfill"}, "a full scan needs no messages"
+    second = run(missing, first.state)
+    assert "triggers_url" in second.error
+    assert second.records == []
 
 
 @pytest.mark.parametrize("rescan_days", [0, 7])

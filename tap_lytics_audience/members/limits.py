@@ -1,0 +1,95 @@
+"""What keeps exits back: a scan that was not whole, and more exits at once than may go unasked."""
+
+from __future__ import annotations
+
+import logging
+
+from lytics_to_cordial.errors import TransientError, UserError
+
+FEW_EXITS = 10
+"""So many exits pass whatever the percentage: a small audience changes by large shares."""
+FEW_LAST_EXITS = 3
+"""So many exits may leave nobody."""
+OFF_PERCENT = 100
+CAPPED_TOTAL = 10_000
+"""A search index may count no further (not known of Lytics')."""
+
+logger = logging.getLogger("tap-lytics-audience")
+
+
+def warn_if_off(max_exit_percent: float) -> None:
+    """Say that no number of exits is held back, if that is so."""
+    if max_exit_percent >= OFF_PERCENT:
+        logger.warning(
+            "max_exit_percent is 100: exits are sent however many they are, also if they leave nobody. Set it lower after this run."
+        )
+
+
+def check_exits(
+    audience: str, exits: int, members: int, *, leaves_nobody: bool, max_exit_percent: float
+) -> None:
+    """See that exits may go without being asked for.
+
+    Args:
+        audience: The audience's slug.
+        exits: How many would go at once.
+        members: How many members there were before.
+        leaves_nobody: Whether there is no member left after them.
+        max_exit_percent: The limit.
+
+    Raises:
+        UserError: If they may not.
+    """
+    cure = "so no exit of it was sent: if they are right, run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."
+    if max_exit_percent >= OFF_PERCENT:
+        return
+    if exits > FEW_EXITS and exits * 100 > max_exit_percent * members:
+        raise UserError(
+            f"{exits} of {members} members of audience {audience!r} would leave at once, more than max_exit_percent "
+            f"({max_exit_percent:g} %) allows, {cure}"
+        )
+    if exits > FEW_LAST_EXITS and leaves_nobody:
+        raise UserError(
+            f"All {exits} members of audience {audience!r} would leave at once, which max_exit_percent allows at 100 alone, {cure}"
+        )
+
+
+def whole_count(total: int | None, size: int | None) -> int | None:
+    """How many profiles a whole scan gives; None if Lytics does not say.
+
+    Args:
+        total: The lowest `total` of the scan's pages. It may be capped, or that of a slice.
+        size: The audience's size.
+    """
+    if size is None and total == CAPPED_TOTAL:
+        return None
+    return max((count for count in (total, size) if count is not None), default=None)
+
+
+def is_short(seen: int, expected: int, shortfall_percent: float) -> bool:
+    """Whether a scan gave too few profiles to take others for absent."""
+    return seen < expected * (1 - shortfall_percent / 100)
+
+
+def check_whole(audience: str, seen: int, expected: int | None, shortfall_percent: float) -> None:
+    """See that a scan was whole, or nearly.
+
+    Args:
+        audience: The audience's slug.
+        seen: How many profiles it gave.
+        expected: How many a whole scan gives.
+        shortfall_percent: So many fewer are allowed.
+
+    Raises:
+        TransientError: If it was not, or nobody can tell.
+    """
+    if expected is None:
+        raise TransientError(
+            f"Lytics does not say how many members audience {audience!r} has, so nobody can tell whether its scan was whole: no exit "
+            "of it was sent; run again later."
+        )
+    if is_short(seen, expected, shortfall_percent):
+        raise TransientError(
+            f"The scan of audience {audience!r} gave {seen} of {expected} profiles, fewer than scan_shortfall_percent "
+            f"({shortfall_percent:g} %) allows, so no exit of it was sent: run again later, and tell Lytics' support if it stays so."
+        )
