@@ -20,6 +20,8 @@ PLUGINS: dict[str, dict[str, t.Any]] = {
     "tap-lytics-audience": {
         "label": "Lytics Audience",
         "keywords": ["CDP", "Lytics", "audience", "reverse ETL"],
+        # Without a ledger there is a snapshot alone.
+        "either": ["ledger_url", "snapshot"],
         "more": {"select": ["audience_members.*"]},
     },
     "target-cordial": {
@@ -57,6 +59,12 @@ def capabilities_of(about: dict[str, t.Any]) -> list[str]:
     return sorted(set(about["capabilities"]) - _UNKNOWN_TO_MELTANO)
 
 
+def groups_of(plugin: str, about: dict[str, t.Any]) -> list[list[str]]:
+    """The groups of settings of which one has to be set whole."""
+    required, either = about["settings"]["required"], PLUGINS[plugin].get("either")
+    return [[*required, name] for name in either] if either else [required]
+
+
 def definition(plugin: str) -> dict[str, t.Any]:
     """A plugin's definition as MeltanoHub keeps it."""
     described, own = about(plugin), PLUGINS[plugin]
@@ -71,7 +79,7 @@ def definition(plugin: str) -> dict[str, t.Any]:
         "capabilities": capabilities_of(described),
         "keywords": own["keywords"],
         "maintenance_status": "active",
-        "settings_group_validation": [described["settings"]["required"]],
+        "settings_group_validation": groups_of(plugin, described),
         "settings": settings_of(described),
         **own["more"],
     }

@@ -1,7 +1,7 @@
 """What the Singer state says of a run and of each audience.
 
-The stream's entry in the state holds `ledger`, `generation`, `run`, `identifier_field`, and `audiences` by id. What others put
-beside them is kept.
+The stream's entry in the state holds `ledger`, `generation`, `run`, `identifier_field`, and `audiences` by id; after a snapshot
+`snapshot`, too. What others put beside them is kept.
 """
 
 from __future__ import annotations
@@ -54,6 +54,15 @@ class Bookmark:
         return name if name and own == generation else None
 
 
+@dataclass(frozen=True)
+class SnapshotBookmark:
+    """What a snapshot holds of an audience: its slug and name in records, and how many members."""
+
+    slug: str
+    name: str
+    members: int
+
+
 def check_form(state: StreamState) -> None:
     """See that a state holds what is looked for in it, as it may come from any file.
 
@@ -81,12 +90,27 @@ def begin(state: StreamState, run: LedgerRun, identifier_field: str, audience_id
     state["run"] = {"ledger": run.ledger, "number": run.number, "audiences": audience_ids}
     state["identifier_field"] = identifier_field
     state.setdefault("audiences", {})
-    state.pop("ended", None)
+    _forget_end(state)
 
 
-def end(state: StreamState) -> None:
-    """Note that the run did all of its work."""
+def begin_snapshot(state: StreamState, run: LedgerRun, audience_ids: list[str]) -> None:
+    """Name a run in the stream's state that leaves all bookmarks as they are."""
+    state["run"] = {"ledger": run.ledger, "number": run.number, "audiences": audience_ids}
+    _forget_end(state)
+
+
+def end(state: StreamState, snapshot: dict[str, SnapshotBookmark]) -> None:
+    """Note that the run did all of its work, and of each audience by id the snapshot that was taken of it."""
+    if snapshot:
+        state["snapshot"] = {
+            audience_id: dataclasses.asdict(bookmark) for audience_id, bookmark in snapshot.items()
+        }
     state["ended"] = state["run"]["number"]
+
+
+def _forget_end(state: StreamState) -> None:
+    for name in ("ended", "snapshot"):
+        state.pop(name, None)
 
 
 def check_identifier(state: StreamState, identifier_field: str) -> None:
@@ -116,7 +140,7 @@ def read_positions(state: StreamState) -> dict[str, str]:
 
 def read_bookmark(state: StreamState, audience_id: str) -> Bookmark | None:
     """An audience's bookmark; None if the state has none."""
-    entry = state["audiences"].get(audience_id)
+    entry = (state.get("audiences") or {}).get(audience_id)
     if entry is None:
         return None
     members = entry.get("members")

@@ -43,9 +43,10 @@ def check_audiences(settings: Settings, lytics: Lytics, checklist: Checklist) ->
 
 def check_places(settings: Settings, checklist: Checklist) -> None:
     """Try the folders that a run uses."""
-    with checklist.trying("ledger"):
-        Folder(settings.ledger_url, setting="ledger_url").check()
-        checklist.ok("ledger", f"{settings.ledger_url}: written, read back and deleted")
+    if settings.ledger_url is not None:
+        with checklist.trying("ledger"):
+            Folder(settings.ledger_url, setting="ledger_url").check()
+            checklist.ok("ledger", f"{settings.ledger_url}: written, read back and deleted")
     if settings.change_detection == "triggers" and settings.triggers_url is not None:
         with checklist.trying("triggers"):
             files = LandedFiles(settings.triggers_url).since(dt.datetime.min.replace(tzinfo=dt.timezone.utc))

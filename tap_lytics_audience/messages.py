@@ -61,6 +61,7 @@ class RecordFormat:
         audience_id: The audience.
         audience_slug: The slug in its records.
         audience_name: The name in its records.
+        version: The version of a FULL_TABLE stream; None for changes.
     """
 
     stream: str
@@ -68,6 +69,7 @@ class RecordFormat:
     audience_id: str
     audience_slug: str
     audience_name: str
+    version: int | None = None
 
     def lines(self, records: Iterator[Record], seen_at: str) -> Iterator[tuple[bytes, int]]:
         """Yield RECORD messages as some whole lines, and how many they are.
@@ -77,7 +79,8 @@ class RecordFormat:
             seen_at: When the tap saw these changes.
         """
         heads: dict[Change, bytes] = {}
-        tail = b'},"time_extracted":' + _encode(seen_at) + b"}\n"
+        version = b"" if self.version is None else b'"version":%d,' % self.version
+        tail = b"}," + version + b'"time_extracted":' + _encode(seen_at) + b"}\n"
         lines: list[bytes] = []
         for change, key, fields in records:
             head = heads.get(change)

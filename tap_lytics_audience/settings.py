@@ -35,6 +35,11 @@ class Settings:
         "Whether members at the first run are sent. If not, they are recorded alone, and only their exits are sent; turning it on later sends them.",
         default=True,
     )
+    snapshot: bool = setting(
+        "Snapshot",
+        "Send every member once, as enters of a FULL_TABLE stream, in place of the changes: for an audit, a mirror, or a table. Nothing counts as sent.",
+        default=False,
+    )
     profile_updates: bool = setting(
         "Profile updates", "Whether a member whose selected fields changed is sent again.", default=True
     )
@@ -49,9 +54,10 @@ class Settings:
     rescan_days: float = setting(
         "Rescan days", "With triggers: how many days may pass between full scans.", default=7, minimum=0
     )
-    ledger_url: str = setting(
+    ledger_url: str | None = setting(
         "Ledger URL",
-        "Folder for the ledger of this one pipeline, which remembers who was sent: a path or an fsspec URL. It holds identifiers, and has to outlive the machine that runs the tap.",
+        "Folder for the ledger of this one pipeline, which remembers who was sent: a path or an fsspec URL. It holds identifiers, and has to outlive the machine that runs the tap. Required, but for a snapshot.",
+        default=None,
     )
     ledger_keep_days: int = setting(
         "Ledger keep days",
@@ -105,11 +111,28 @@ class Settings:
                     f"The setting {name} must not hold a password, as it is shown in messages: give credentials by the environment, such "
                     "as AWS_SECRET_ACCESS_KEY, or FSSPEC_SFTP_PASSWORD."
                 )
+        settings.check_ledger()
         if settings.change_detection == "triggers" and settings.triggers_url is None:
             raise UserError(
                 "The setting triggers_url is missing: set it to the folder where trigger messages land, or change_detection to scan."
             )
         return settings
+
+    def check_ledger(self) -> None:
+        """See that there is a ledger where one is needed.
+
+        Raises:
+            UserError: If there is none.
+        """
+        if self.ledger_url is None and not self.snapshot:
+            raise UserError(
+                "The setting ledger_url is missing: set it in meltano.yml, or in .env as TAP_LYTICS_AUDIENCE_LEDGER_URL."
+            )
+        if self.ledger_url is None and not self.existing_users:
+            raise UserError(
+                "A snapshot without the members of the first run needs the ledger, which alone knows who they are: set ledger_url, or "
+                "existing_users to true."
+            )
 
     @property
     def warnings(self) -> list[str]:

@@ -25,7 +25,9 @@ from tap_lytics_audience.input_files import read_catalog, read_state
 from tap_lytics_audience.lytics.api import Lytics
 from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
-from tap_lytics_audience.streams import AudienceMembersStream, AudiencesStream, Source
+from tap_lytics_audience.streams.audience_members import AudienceMembersStream
+from tap_lytics_audience.streams.audiences import AudiencesStream
+from tap_lytics_audience.streams.source import Source
 
 if t.TYPE_CHECKING:
     from types import FrameType

@@ -19,14 +19,13 @@ from tap_lytics_audience.members.delivery import Delivery
 from tap_lytics_audience.members.kinds import Change
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_lytics_audience.members.changes import Decisions
     from tap_lytics_audience.members.delivery import Record
     from tap_lytics_audience.members.known import Known
     from tap_lytics_audience.members.ledger import Ledger
     from tap_lytics_audience.members.reading import Reading
-    from tap_lytics_audience.members.touched import Touched
 
 YOUNG_SECONDS = 60
 """Lytics' index may not know a change yet that is younger."""
@@ -43,7 +42,6 @@ class AudiencePass:
     generation: str
     bookmark: Bookmark | None
     known: Known
-    touched: Touched
     messages_wait_since: dt.datetime | None = None
     """Landing time of the earliest trigger message that could not be read yet."""
 
@@ -53,6 +51,11 @@ class AudiencePass:
         self._position = None if self.bookmark is None else self.bookmark.manifest(self.generation)
         self._changes, self._leaving = self.reading.changes, self.reading.leaving
         self._settings = self.reading.account.settings
+
+    @property
+    def phases(self) -> tuple[Callable[[], Iterator[Delivery]], ...]:
+        """What to do, in order."""
+        return (self.enters, self.late_enters, self.exits)
 
     @property
     def triggers_since(self) -> dt.datetime | None:
@@ -68,13 +71,13 @@ class AudiencePass:
                 "Audience %s: fields were added, so all members are sent again as updates.", self.reading.slug
             )
         if not self._scans_all:
-            yield from map(self._remembered, self.reading.touched(self.touched.members()))
+            yield from map(self._remembered, self.reading.scan_touched())
             return
         yield from map(self._remembered, self.reading.scan())
         if not self.ledger.manifest.is_scanned:
             self.ledger.update(is_scanned=True)
             yield self._saved(iter(()))
-        self.reading.check_whole()
+        self.reading.check_whole(self._settings.scan_shortfall_percent)
 
     def late_enters(self) -> Iterator[Delivery]:
         """Ask Lytics about each member who was not seen: some are members all the same."""
@@ -162,7 +165,7 @@ class AudiencePass:
             return bookmark
         started = self._started_at.timestamp()
         waiting = None if self.messages_wait_since is None else self.messages_wait_since.timestamp()
-        unsettled = self.touched.unsettled_since(started - YOUNG_SECONDS)
+        unsettled = self.reading.touched.unsettled_since(started - YOUNG_SECONDS)
         since = min(time for time in (started, unsettled, waiting) if time is not None)
         return replace(
             bookmark,

@@ -41,6 +41,10 @@ _WHOLE = ("coalesce(identifier, key)", "coalesce(representative, id)")
 """Identifier and representative in a block's table, which leaves out what equals the key or the id."""
 _HAS_RECORD = f"(change NOT IN ({', '.join(repr(change.value) for change in SILENT)}))"
 _IS_EXIT = f"(change IN ({', '.join(repr(change.value) for change in EXITS)}))"
+_PART = (
+    f"SELECT key, identifier, representative, digest, sent, {_IS_EXIT} AS gone, {_HAS_RECORD} AS has_record"
+)
+"""SQL: the columns of a part of the ledger, from those of `judged`."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class Rules:
         profile_updates: Whether members whose fields changed are.
         is_first_pass: Whether the audience was never sent from beginning to end.
         is_scanned: Whether a scan of it ever came to its end, so that who is new has entered.
+        is_snapshot: Whether all members are, changed or not.
     """
 
     existing_users: bool
     profile_updates: bool
     is_first_pass: bool
     is_scanned: bool
+    is_snapshot: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,16 @@ class Decisions:
 
     def write(self, path: str) -> int:
         """Write them as a part of the ledger, and return how many there are."""
-        return self.tables.copy(
-            f"SELECT key, identifier, representative, digest, sent, {_IS_EXIT} AS gone, {_HAS_RECORD} AS has_record FROM judged",
-            path,
-        )
+        return self.tables.copy(f"{_PART} FROM judged", path)
+
+    @property
+    def unheld_count(self) -> int:
+        """Of a snapshot, how many of the members the ledger does not hold."""
+        return self.tables.number("SELECT count(*) FROM judged WHERE NOT is_held")
+
+    def write_unheld(self, path: str) -> int:
+        """Write those members of a snapshot whom the ledger does not hold as a part of it, and return how many there are."""
+        return self.tables.copy(f"{_PART} FROM judged WHERE NOT is_held", path)
 
     def records(self) -> Iterator[tuple[Change, str, int, int]]:
         """The records to send: the change, the member's key, and where their fields are in the block (start and size)."""
@@ -140,6 +152,11 @@ class Changes:
         return self.tables.number("SELECT count(DISTINCT id) FROM profiles")
 
     @property
+    def seen_count(self) -> int:
+        """How many members were seen."""
+        return self._seen_count
+
+    @property
     def selection(self) -> int:
         """The place of today's fields in the ledger's selections; -1 if they are new."""
         selections = self.known.selections
@@ -200,7 +217,8 @@ class Changes:
         """
         tables = self.tables
         tables.run(
-            "CREATE OR REPLACE TEMP TABLE unchanged AS SELECT hash, fingerprint FROM known SEMI JOIN block USING (fingerprint);"
+            "CREATE OR REPLACE TEMP TABLE unchanged AS SELECT hash, fingerprint FROM known SEMI JOIN block USING (fingerprint) "
+            f"WHERE NOT {self.rules.is_snapshot};"
             "DELETE FROM unchanged WHERE hash IN (SELECT hash FROM doubt)"
         )
         self._seen_count += tables.number("INSERT INTO seen SELECT hash FROM unchanged")
@@ -222,6 +240,7 @@ class Changes:
            is_deferred  It is not the member's representative, which may still come.
            is_stale     Spelling, representative or selection are not what the ledger has.
            is_same      Its fields are what was sent, as far as both selections tell.
+           is_held      The ledger has the member as one, whatever state comes to it.
         3. `chosen`: one profile a member, the representative first. Few members have several, and to sort them costs more than the
            joins, so only theirs are.
         4. `change`: what happens. The order of the cases is their rank.
@@ -247,7 +266,7 @@ class Changes:
         tables.run(
             f"""
             CREATE OR REPLACE TEMP TABLE decided AS
-            WITH doubt_here AS (SELECT key, bool_or(is_sent) AS is_sent FROM doubt SEMI JOIN {source} USING (key) GROUP BY key),
+            WITH doubt_here AS (SELECT key, bool_or(is_sent) AS is_sent, bool_and(is_gone) AS is_gone FROM doubt SEMI JOIN {source} USING (key) GROUP BY key),
             joined AS MATERIALIZED (
                 SELECT b.*, k.hash IS NOT NULL AS is_known, coalesce(k.sent, FALSE) AS was_sent,
                     {is_deferred if may_defer else "FALSE"} AS is_deferred,
@@ -255,6 +274,7 @@ class Changes:
                         OR k.selection <> {current} AS is_stale,
                     CASE k.selection WHEN {current} THEN k.digest = b.digest {same_as_older} ELSE FALSE END AS is_same,
                     d.key IS NOT NULL AS in_doubt, coalesce(d.is_sent, FALSE) AS is_sent_in_doubt,
+                    k.hash IS NOT NULL OR NOT coalesce(d.is_gone, TRUE) AS is_held,
                     k.representative_hash AS known_representative,
                     CASE k.selection WHEN {current} THEN k.digest ELSE {_UNKNOWN_DIGEST} END AS known_digest
                 FROM {source} AS b LEFT JOIN known_here AS k ON k.hash = b.hash LEFT JOIN doubt_here AS d ON d.key = b.key
@@ -268,6 +288,9 @@ class Changes:
                 )
             ), judged AS (
                 SELECT *, CASE
+                    WHEN {rules.is_snapshot} THEN
+                        CASE WHEN {rules.existing_users} OR was_sent OR is_sent_in_doubt OR NOT (is_known OR in_doubt)
+                        THEN '{Change.ENTER.value}' END
                     WHEN is_sent_in_doubt THEN CASE WHEN was_sent THEN '{Change.UPDATE.value}' ELSE '{first.value}' END
                     WHEN NOT is_known AND in_doubt AND NOT {rules.existing_users} THEN '{Change.RECORDED.value}'
                     WHEN NOT is_known THEN '{new.value}'

@@ -23,9 +23,9 @@ class Delivery:
     Attributes:
         records: The records. Read them before the next delivery.
         seen_at: When their changes were seen: UTC, microseconds.
-        bookmark: For the state that follows the last record.
+        bookmark: For the state that follows the last record; None if none does.
     """
 
     records: Iterator[Record]
     seen_at: str
-    bookmark: Bookmark
+    bookmark: Bookmark | None = None

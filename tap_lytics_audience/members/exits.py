@@ -75,6 +75,14 @@ class Exits:
             "SELECT DISTINCT key, identifier FROM candidates ORDER BY key, identifier"
         )
 
+    def held_members(self) -> list[str]:
+        """Keys of members who were sent and not seen, and of whom Lytics cannot be asked."""
+        rows = self.tables.rows(
+            "SELECT DISTINCT key FROM (FROM candidates SEMI JOIN held USING (key)) ANTI JOIN seen USING (hash) "
+            "ANTI JOIN (SELECT hash FROM known WHERE NOT sent) USING (hash) WHERE counts ORDER BY key"
+        )
+        return [key for (key,) in rows]
+
     def confirmed(self) -> Iterator[Decisions]:
         """Let all candidates go who were not seen meanwhile, a block at a time."""
         self.tables.run(

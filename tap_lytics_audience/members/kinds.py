@@ -11,7 +11,7 @@ class Change(str, Enum):
     BACKFILL = "backfill"
     """A member of the first run, or of a full refresh."""
     ENTER = "enter"
-    """Somebody who became a member since the last run."""
+    """Somebody who became a member since the last run; in a snapshot, any member."""
     UPDATE = "update"
     """A member whose selected fields changed, or of whom nobody knows what was delivered."""
     EXIT = "exit"

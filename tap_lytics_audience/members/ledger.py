@@ -67,7 +67,12 @@ class Ledger:
         names = self._names(self._files)
         # 1. What the state knows, and what the last run knew, acknowledged or not.
         manifest = Manifest() if position is None else self._read_manifest(position)
-        newest = self._newest_manifest(self._files, names)
+        _, newest = self._newest_manifest(self._files, names)
+        if manifest.identifier_field not in {"", identifier_field}:
+            raise UserError(
+                f"The ledger of audience {slug!r} holds members by {manifest.identifier_field!r}, and identifier_field is now "
+                f"{identifier_field!r}: set it back, or run once with --full-refresh."
+            )
         # 2. The newest of the complete manifests that were acknowledged for certain.
         candidates = [newest.origin, manifest.origin]
         if position is not None and manifest.is_complete:
@@ -125,6 +130,10 @@ class Ledger:
             settled=settled | dropped,
             foreign=sorted(foreign & set(names)),
         )
+
+    def newest_position(self) -> str | None:
+        """The last manifest, whether a state names it or not; None if there is none."""
+        return self._newest_manifest(self._files, self._names(self._files))[0] or None
 
     @contextlib.contextmanager
     def reading(self, file: DoubtfulFile | Part, *, stays: bool = False) -> Iterator[Path]:
@@ -237,7 +246,7 @@ class Ledger:
             if audience_id == self._audience_id:
                 continue
             names = self._names(files)
-            newest = self._newest_manifest(files, names)
+            _, newest = self._newest_manifest(files, names)
             if (newest.slug, newest.identifier_field) == (slug, identifier_field):
                 found += [
                     DoubtfulFile(
@@ -251,13 +260,13 @@ class Ledger:
                 ]
         return found
 
-    def _newest_manifest(self, files: Folder, names: list[str]) -> Manifest:
-        """The last manifest that can be read."""
+    def _newest_manifest(self, files: Folder, names: list[str]) -> tuple[str, Manifest]:
+        """The last manifest that can be read, by its name; a blank and an empty one if there is none."""
         for name in reversed(names):
             if name.startswith("m-") and name.endswith(".json"):
                 with contextlib.suppress(msgspec.DecodeError, UnicodeError, MissingFileError):
-                    return msgspec.json.decode(files.read(name), type=Manifest)
-        return Manifest()
+                    return name, msgspec.json.decode(files.read(name), type=Manifest)
+        return "", Manifest()
 
     def _readable(self, name: str) -> Manifest:
         """A manifest, or an empty one in place of a damaged one."""

@@ -89,7 +89,8 @@ def check_whole(audience: str, seen: int, expected: int | None, shortfall_percen
             "of it was sent; run again later."
         )
     if is_short(seen, expected, shortfall_percent):
+        limit = f"fewer than scan_shortfall_percent ({shortfall_percent:g} %) allows"
         raise TransientError(
-            f"The scan of audience {audience!r} gave {seen} of {expected} profiles, fewer than scan_shortfall_percent "
-            f"({shortfall_percent:g} %) allows, so no exit of it was sent: run again later, and tell Lytics' support if it stays so."
+            f"The scan of audience {audience!r} gave {seen} of {expected} profiles, {limit if shortfall_percent else 'and all are needed'}, "
+            "so no exit of it was sent: run again later, and tell Lytics' support if it stays so."
         )

@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.files import Folder
 
 NAME = "ledger.json"
+NOT_KNOWN = "Who left since the last run is not known then, and stays on the list until a mirror takes them off; an audit shows who they are."
 
 
 class PipelineFile(msgspec.Struct, frozen=True):
@@ -52,39 +53,44 @@ def begin_run(
     """
     stored = _read(folder)
     if ledger is None:
-        stored = stored or PipelineFile(id=secrets.token_hex(8), generation="")
+        stored = stored or _begun_anew()
         stored = msgspec.structs.replace(stored, generation=secrets.token_hex(4))
     elif generation is None:
         raise UserError(
             "The state was made by version 0.1, whose ledger this version does not read, so nothing was sent: run 0.1 once more, then run "
             "this version once with --full-refresh. Who leaves between the two runs is not known, and stays on the list."
         )
-    elif stored is None:
-        raise UserError(
-            f"The ledger of this state is gone: {folder} has no {NAME}. Restore the folder or correct ledger_url; or run once with "
-            "--full-refresh, which sends everybody again. Who left since the last run is not known then, and stays on the list."
-        )
-    elif stored.id != ledger:
-        raise UserError(
-            f"The state belongs to ledger {ledger}, and {folder} holds ledger {stored.id}: if this is the folder of another pipeline, correct "
-            "ledger_url; if the ledger was lost and begun anew, run once with --full-refresh, which sends everybody again. Who left "
-            "since the last run is not known then, and stays on the list."
-        )
-    elif generation in stored.overtaken:
+    else:
+        stored = _belonging(stored, ledger, folder)
+    if generation in stored.overtaken:
         raise UserError(
             f"Two pipelines take turns in {folder}, and each sends everybody again after the other: give each a ledger_url of its own, "
             "then run each once with --full-refresh."
         )
-    elif generation != stored.generation:
+    if generation not in {None, stored.generation}:
         # An older state goes on. Everything that the other generation wrote is in doubt.
         overtaken = [*stored.overtaken, stored.generation]
         stored = msgspec.structs.replace(stored, generation=generation, overtaken=overtaken)
     acknowledged = dict(stored.acknowledged)
     for audience_id, name in positions.items():
         acknowledged[audience_id] = max(acknowledged.get(audience_id, ""), name, key=number_of)
-    stored = msgspec.structs.replace(stored, run=stored.run + 1, acknowledged=acknowledged)
-    folder.put(NAME, msgspec.json.format(msgspec.json.encode(stored), indent=1))
-    return LedgerRun(stored.id, stored.generation, stored.run)
+    return _count_run(folder, msgspec.structs.replace(stored, acknowledged=acknowledged))
+
+
+def begin_snapshot(folder: Folder, ledger: str | None) -> LedgerRun:
+    """Begin a run that sends all members and acknowledges nothing: generation and positions stay as they are.
+
+    Args:
+        folder: The folder.
+        ledger: The ledger's id in the state; None if it names none.
+
+    Raises:
+        UserError: If the state and the folder do not belong together.
+    """
+    stored = _read(folder)
+    return _count_run(
+        folder, (stored or _begun_anew()) if ledger is None else _belonging(stored, ledger, folder)
+    )
 
 
 def acknowledged_manifests(folder: Folder) -> dict[str, str]:
@@ -101,5 +107,31 @@ def _read(folder: Folder) -> PipelineFile | None:
     except (msgspec.DecodeError, UnicodeError) as error:
         raise UserError(
             f"The ledger file {folder.place(NAME)} is damaged ({type(error).__name__}): restore it, or move the folder away and run once "
-            "with --full-refresh, which sends everybody again. Who left since the last run is not known then, and stays on the list."
+            f"with --full-refresh, which sends everybody again. {NOT_KNOWN}"
         ) from error
+
+
+def _begun_anew() -> PipelineFile:
+    return PipelineFile(id=secrets.token_hex(8), generation="")
+
+
+def _belonging(stored: PipelineFile | None, ledger: str, folder: Folder) -> PipelineFile:
+    """What the folder holds, if the state is of this ledger."""
+    if stored is None:
+        raise UserError(
+            f"The ledger of this state is gone: {folder} has no {NAME}. Restore the folder or correct ledger_url; or run once with "
+            f"--full-refresh, which sends everybody again. {NOT_KNOWN}"
+        )
+    if stored.id != ledger:
+        raise UserError(
+            f"The state belongs to ledger {ledger}, and {folder} holds ledger {stored.id}: if this is the folder of another pipeline, correct "
+            "ledger_url; if the ledger was lost and begun anew, run once with --full-refresh, which sends everybody again. "
+            f"{NOT_KNOWN}"
+        )
+    return stored
+
+
+def _count_run(folder: Folder, stored: PipelineFile) -> LedgerRun:
+    stored = msgspec.structs.replace(stored, run=stored.run + 1)
+    folder.put(NAME, msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    return LedgerRun(stored.id, stored.generation, stored.run)

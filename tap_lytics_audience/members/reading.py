@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.members.delivery import Record
     from tap_lytics_audience.members.exits import Exits
     from tap_lytics_audience.members.selection import Selection
+    from tap_lytics_audience.members.touched import Touched
     from tap_lytics_audience.settings import Settings
 
 logger = logging.getLogger("tap-lytics-audience")
@@ -64,6 +65,7 @@ class Reading:
     name: str
     changes: Changes
     leaving: Exits
+    touched: Touched
     selection: Selection
     block: Block
     counts: collections.Counter[Change] = field(default_factory=collections.Counter)
@@ -90,7 +92,7 @@ class Reading:
         yield from self._judged()
         yield from self._handed_on(self.changes.judge_deferred(self.block))
 
-    def touched(self, members: Iterator[tuple[str, str]]) -> Iterator[Decisions]:
+    def scan_touched(self) -> Iterator[Decisions]:
         """Read one page, for the size of the audience and for control members, then the members whom messages name."""
         first = next(self.account.lytics.scan(self.audience.id, self.selection.profiles), None)
         if first is not None:
@@ -99,7 +101,7 @@ class Reading:
         yield from self._judged()
         # Not all profiles of these members were read, so their representatives stay.
         self.changes.forget_deferred()
-        yield from self.look_up(members, Work("members of messages looked up"))
+        yield from self.look_up(self.touched.members(), Work("members of messages looked up"))
 
     def look_up(self, members: Iterator[tuple[str, str]], work: Work) -> Iterator[Decisions]:
         """Read those of some people who are members. The others stay unseen.
@@ -139,16 +141,19 @@ class Reading:
         self.block.add([] if page is None else page.profiles[:limit])
         yield from self.records(self.changes.judge(self.block))
 
-    def check_whole(self) -> None:
+    def check_whole(self, shortfall_percent: float) -> None:
         """See that all members were read. Who left meanwhile is missing, and missing in the size that Lytics gives then, too.
+
+        Args:
+            shortfall_percent: So many fewer are allowed.
 
         Raises:
             UserError: If they were not, or nobody can tell.
         """
-        seen, allowed = self.changes.profile_count, self.account.settings.scan_shortfall_percent
-        if self.expected is not None and limits.is_short(seen, self.expected, allowed):
+        seen = self.changes.profile_count
+        if self.expected is not None and limits.is_short(seen, self.expected, shortfall_percent):
             self.audience = replace(self.audience, size=self.account.lytics.size(self.audience.id))
-        limits.check_whole(self.slug, seen, self.expected, allowed)
+        limits.check_whole(self.slug, seen, self.expected, shortfall_percent)
 
     def describe(self) -> str:
         """How much was read, for the log."""

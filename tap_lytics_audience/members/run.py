@@ -18,9 +18,10 @@ from tap_lytics_audience.members.changes import Changes, Rules, older_selections
 from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
-from tap_lytics_audience.members.pipeline import acknowledged_manifests, begin_run
+from tap_lytics_audience.members.pipeline import acknowledged_manifests, begin_run, begin_snapshot
 from tap_lytics_audience.members.reading import Reading
 from tap_lytics_audience.members.selection import Selection, digest_fields
+from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.members.touched import Touched
 from tap_lytics_audience.triggers.events import TriggerFiles
 
@@ -35,6 +36,8 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.members.reading import Account
     from tap_lytics_audience.settings import Settings
 
+NO_LEDGER = bookmark.LedgerRun(ledger="", generation="", number=1)
+"""How the state names a snapshot without a ledger."""
 LOOK_BACK = dt.timedelta(hours=1)
 """Trigger messages can land in another order than their events happened."""
 
@@ -70,7 +73,6 @@ def begin(
     """
     bookmark.check_form(state)
     bookmark.check_identifier(state, settings.identifier_field)
-    limits.warn_if_off(settings.max_exit_percent)
     audiences: dict[str, Audience] = {}
     errors: list[UserError] = []
     for name, audience in followed.items():
@@ -80,9 +82,15 @@ def begin(
             audiences[audience.id] = audience
     if errors and not audiences:
         raise joined(errors)
-    positions = bookmark.read_positions(state)
-    run = begin_run(_pipeline(settings), state.get("ledger"), state.get("generation"), positions)
-    bookmark.begin(state, run, settings.identifier_field, list(audiences))
+    pipeline = None if settings.ledger_url is None else _folder(settings.ledger_url)
+    if settings.snapshot:
+        taken = NO_LEDGER if pipeline is None else begin_snapshot(pipeline, state.get("ledger"))
+        bookmark.begin_snapshot(state, taken, list(audiences))
+    elif pipeline is not None:
+        limits.warn_if_off(settings.max_exit_percent)
+        positions = bookmark.read_positions(state)
+        run = begin_run(pipeline, state.get("ledger"), state.get("generation"), positions)
+        bookmark.begin(state, run, settings.identifier_field, list(audiences))
     return list(audiences.values()), errors
 
 
@@ -98,7 +106,7 @@ def open_passes(
         state: The stream's state.
         folder: The run's folder on this machine.
     """
-    pipeline = _pipeline(account.settings)
+    pipeline = _pipeline(account.settings, folder)
     errors: list[UserError] = []
     passes: list[AudiencePass] = []
     acknowledged = acknowledged_manifests(pipeline)
@@ -127,11 +135,30 @@ def open_passes(
 
 
 @contextlib.contextmanager
+def open_snapshots(
+    account: Account, audiences: list[Audience], state: bookmark.StreamState, folder: Path
+) -> Iterator[tuple[list[SnapshotPass], list[UserError]]]:
+    """Open a snapshot of each audience of a run that has begun; as `open_passes`."""
+    pipeline = _pipeline(account.settings, folder)
+    errors: list[UserError] = []
+    passes: list[SnapshotPass] = []
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(contextlib.closing(Database(folder)))
+        for audience in audiences:
+            ledger = Ledger(pipeline, audience.id, folder)
+            kept = bookmark.read_bookmark(state, audience.id)
+            opened = _open_snapshot(account, audience, ledger, database.tables(), kept, folder)
+            with _collected(errors):
+                passes.append(stack.enter_context(opened))
+        yield passes, errors
+
+
+@contextlib.contextmanager
 def open_sample(account: Account, audience: Audience, folder: Path) -> Iterator[Reading]:
     """Open an audience of which a few members are read. The ledger is left alone."""
     rules = Rules(existing_users=True, profile_updates=False, is_first_pass=True, is_scanned=False)
     with contextlib.closing(Database(folder)) as database:
-        ledger = Ledger(_pipeline(account.settings), audience.id, folder)
+        ledger = Ledger(_pipeline(account.settings, folder), audience.id, folder)
         with _open_reading(account, audience, ledger, database.tables(), folder, rules) as (_, reading):
             yield reading
 
@@ -186,8 +213,33 @@ def _open_pass(
             generation=generation,
             bookmark=bookmark,
             known=known,
-            touched=Touched(tables, folder / audience.id),
         )
+
+
+@contextlib.contextmanager
+def _open_snapshot(
+    account: Account,
+    audience: Audience,
+    ledger: Ledger,
+    tables: Tables,
+    bookmark: Bookmark | None,
+    folder: Path,
+) -> Iterator[SnapshotPass]:
+    """Open a snapshot. Its state can be that of another loader, or none: so it goes by the last that the ledger knows."""
+    settings = account.settings
+    position = ledger.newest_position()
+    ledger.open(position, identifier_field=settings.identifier_field, slug=audience.slug)
+    slug, name = _kept_names(audience, bookmark, ledger.manifest)
+    ledger.update(slug=slug, audience_name=name)
+    rules = Rules(
+        existing_users=settings.existing_users,
+        profile_updates=False,
+        is_first_pass=False,
+        is_scanned=ledger.manifest.is_scanned,
+        is_snapshot=True,
+    )
+    with _open_reading(account, audience, ledger, tables, folder, rules) as (_, reading):
+        yield SnapshotPass(reading, ledger)
 
 
 @contextlib.contextmanager
@@ -217,6 +269,7 @@ def _open_reading(
             name=ledger.manifest.audience_name or audience.name,
             changes=Changes(tables, known, fields, rules),
             leaving=Exits(tables),
+            touched=Touched(tables, own_folder),
             selection=selection,
             block=block,
         )
@@ -251,8 +304,13 @@ def _kept_names(audience: Audience, bookmark: Bookmark | None, manifest: Manifes
     return slug or audience.slug, name or audience.name
 
 
-def _pipeline(settings: Settings) -> Folder:
-    return Folder(settings.ledger_url, setting="ledger_url")
+def _pipeline(settings: Settings, folder: Path) -> Folder:
+    """The folder of the ledger. Without one, a snapshot has a ledger that goes with the run."""
+    return _folder(settings.ledger_url or str(folder / "ledger"))
+
+
+def _folder(url: str) -> Folder:
+    return Folder(url, setting="ledger_url")
 
 
 def _read_triggers(settings: Settings, passes: list[AudiencePass]) -> None:
@@ -273,7 +331,7 @@ def _read_triggers(settings: Settings, passes: list[AudiencePass]) -> None:
     for event in files.events(first - LOOK_BACK):
         start = since[event.audience_id]
         if start is not None and event.landed_at >= start - LOOK_BACK:
-            by_id[event.audience_id].touched.add(event)
+            by_id[event.audience_id].reading.touched.add(event)
     for audience_pass in passes:
         audience_pass.messages_wait_since = files.unfinished_since
     if files.without_identifier:

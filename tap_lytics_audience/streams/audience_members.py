@@ -1,114 +1,56 @@
-"""The tap's two streams: audiences, and their members."""
+"""The stream of audience members: who enters, changed and leaves, or all of them in a snapshot."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import logging
 import time
 import typing as t
-from dataclasses import dataclass
 
 import msgspec
 from singer_sdk import Stream
-from singer_sdk import typing as th
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.workspace import workspace
 from tap_lytics_audience import bookmark, messages
 from tap_lytics_audience.lytics.identifier import check_identifier_field
 from tap_lytics_audience.lytics.schema import as_columns, json_schema, type_name
-from tap_lytics_audience.members.audience import AudiencePass
 from tap_lytics_audience.members.kinds import Change
 from tap_lytics_audience.members.ledger import timestamp
 from tap_lytics_audience.members.reading import Account
-from tap_lytics_audience.members.run import begin, followed_audiences, open_passes, open_sample
+from tap_lytics_audience.members.run import (
+    begin,
+    open_passes,
+    open_sample,
+    open_snapshots,
+)
+from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.messages import RecordFormat
 from tap_lytics_audience.stream_maps import check_exits_pass
 
 if t.TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import Catalog, MetadataMapping
 
-    from lytics_to_cordial.signals import StopSignal
-    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.lytics.api import Audience
     from tap_lytics_audience.lytics.schema import Field
+    from tap_lytics_audience.members.audience import AudiencePass
     from tap_lytics_audience.members.delivery import Delivery, Record
     from tap_lytics_audience.members.reading import Reading
-    from tap_lytics_audience.settings import Settings
+    from tap_lytics_audience.streams.source import Source
+
+    Passes: t.TypeAlias = Sequence[AudiencePass | SnapshotPass]
 
 logger = logging.getLogger("tap-lytics-audience")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where streams read from.
-
-    Attributes:
-        lytics: The account.
-        settings: How to read it.
-        signal: Tells when a wait may be broken off.
-        errors: What kept the run from doing all of its work. They end it once everything else is done.
-    """
-
-    lytics: Lytics
-    settings: Settings
-    signal: StopSignal
-    errors: list[UserError] = dataclasses.field(default_factory=list)
-
-    @functools.cached_property
-    def followed(self) -> dict[str, Audience]:
-        """The audiences that are followed, by their names in the settings. They are looked up once, so that a name means one audience.
-
-        Raises:
-            UserError: If none is there.
-        """
-        audiences, errors = followed_audiences(self.lytics, self.settings)
-        self.errors.extend(errors)
-        return audiences
-
-
-class AudiencesStream(Stream):
-    """The audiences that are followed."""
-
-    name = "audiences"
-    primary_keys: t.ClassVar[list[str]] = ["id"]
-    schema = th.PropertiesList(
-        th.Property("id", th.StringType, required=True, description="The audience's id in Lytics."),
-        th.Property("slug", th.StringType, description="Its slug."),
-        th.Property("name", th.StringType, description="Its name."),
-        th.Property("description", th.StringType, description="Its description."),
-        th.Property(
-            "size", th.IntegerType, description="How many profiles it has now, as Lytics counts them."
-        ),
-        th.Property("created", th.DateTimeType, description="When it was created."),
-        th.Property("updated", th.DateTimeType, description="When its definition last changed."),
-    ).to_dict()
-
-    def __init__(self, tap: Tap, source: Source) -> None:
-        super().__init__(tap)
-        self._source = source
-
-    @override
-    def get_records(self, context: Context | None) -> Iterator[dict[str, t.Any]]:
-        audiences = self._source.followed.values()
-        for audience in {audience.id: audience for audience in audiences}.values():
-            yield {name: getattr(audience, name) for name in self.schema["properties"]}
-
-    @override
-    def apply_catalog(self, catalog: Catalog) -> None:
-        super().apply_catalog(catalog)
-        # Meltano's `metadata` can name a key for all streams; there is none among the columns of this one.
-        self.replication_key, self.forced_replication_method = None, "FULL_TABLE"
 
 
 class AudienceMembersStream(Stream):
@@ -124,7 +66,6 @@ class AudienceMembersStream(Stream):
     """
 
     name = "audience_members"
-    replication_key = "audience_changed_at"
 
     def __init__(self, tap: Tap, source: Source, fields: list[Field]) -> None:
         self._source = source
@@ -143,6 +84,7 @@ class AudienceMembersStream(Stream):
                 "description": field.description or f"Profile field {field.name}.",
             }
         super().__init__(tap, schema={"type": "object", "properties": properties})
+        self._set_replication()
         self._audiences: list[Audience] = []
         self._at_work: Reading | None = None
         self.primary_keys = ["audience_id", self._identifier]
@@ -170,6 +112,8 @@ class AudienceMembersStream(Stream):
                 "--discover; with Meltano, run with --refresh-catalog."
             )
         self.primary_keys = own
+        # The catalog may have been made while `snapshot` was another.
+        self._set_replication()
 
     def field_lines(self) -> list[str]:
         """The fields that are sent, for people: name and type in Lytics, name and type in records."""
@@ -193,13 +137,8 @@ class AudienceMembersStream(Stream):
             return
         source = self._source
         with source.signal.interruptible():
-            exits = [
-                RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name).columns(
-                    Change.EXIT, "somebody@example.com", "2024-01-01T00:00:00.000000Z"
-                )
-                for audience in source.followed.values()
-            ]
-            check_exits_pass(self, exits, {"audience_id", "audience_slug", "audience_name", self._identifier})
+            if not source.settings.snapshot:
+                self._check_exits_pass()
             self._audiences, errors = begin(source.settings, source.followed, self.stream_state)
             source.errors.extend(errors)
 
@@ -241,31 +180,60 @@ class AudienceMembersStream(Stream):
             stack.callback(self._source.lytics.metrics.log)
             folder = stack.enter_context(workspace(self.tap_name))
             with self._source.signal.interruptible():
-                passes, errors = stack.enter_context(
-                    open_passes(self._account(), self._audiences, self.stream_state, folder)
-                )
+                passes, errors = stack.enter_context(self._open(folder))
             self._source.errors.extend([*errors, *self._deliver_all(passes, counter)])
-        if self._source.errors:
-            return
-        bookmark.end(self.stream_state)
-        self._tap.state_writer.write_state(self.tap_state)
+        self._end(passes)
 
-    def _deliver_all(self, passes: list[AudiencePass], counter: Counter) -> list[UserError]:
+    def _open(self, folder: Path) -> contextlib.AbstractContextManager[tuple[Passes, list[UserError]]]:
+        opened = (self._account(), self._audiences, self.stream_state, folder)
+        return open_snapshots(*opened) if self._source.settings.snapshot else open_passes(*opened)
+
+    def _end(self, passes: Passes) -> None:
+        """Mark the end of a run that did all of its work."""
+        errors = self._source.errors
+        if errors:
+            if self._source.settings.snapshot:
+                errors.append(TransientError("So this is no whole snapshot, and nothing marks its end."))
+            return
+        snapshots = {one.reading.audience.id: one.bookmark for one in passes if isinstance(one, SnapshotPass)}
+        bookmark.end(self.stream_state, snapshots)
+        self._tap.state_writer.write_state(self.tap_state)
+        if self._stream_version is not None:
+            # By this any target knows that it has all members.
+            self._write_activate_version_message(self._stream_version)
+
+    def _deliver_all(self, passes: Passes, counter: Counter) -> list[UserError]:
         """Write what the passes deliver, and return the errors that kept some of them from being complete.
 
         Enters of all audiences go first, and exits last: whoever moves from one audience to another is never on no list.
         """
         errors: dict[str, UserError] = {}
-        for phase in (AudiencePass.enters, AudiencePass.late_enters, AudiencePass.exits):
-            for audience_pass in passes:
+        for phases in zip(*(audience_pass.phases for audience_pass in passes), strict=True):
+            for audience_pass, phase in zip(passes, phases, strict=True):
                 reading = audience_pass.reading
                 if reading.audience.id not in errors:
-                    error = self._deliver(reading, phase(audience_pass), counter)
+                    error = self._deliver(reading, phase(), counter)
                     if error is not None:
                         errors[reading.audience.id] = error
         for audience_pass in passes:
             audience_pass.log_summary()
         return list(errors.values())
+
+    def _check_exits_pass(self) -> None:
+        exits = [
+            RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name).columns(
+                Change.EXIT, "somebody@example.com", "2024-01-01T00:00:00.000000Z"
+            )
+            for audience in self._source.followed.values()
+        ]
+        check_exits_pass(self, exits, {"audience_id", "audience_slug", "audience_name", self._identifier})
+
+    def _set_replication(self) -> None:
+        if self._source.settings.snapshot:
+            self.replication_key, self.forced_replication_method = None, "FULL_TABLE"
+            self._stream_version = self._initialized_at // 1000
+        else:
+            self.replication_key, self.forced_replication_method = "audience_changed_at", "INCREMENTAL"
 
     @property
     def _drops_all(self) -> bool:
@@ -291,8 +259,9 @@ class AudienceMembersStream(Stream):
             for count in self._write_records(reading, delivery):
                 counter.increment(count)
                 signal.check()
-            bookmark.write_bookmark(self.stream_state, reading.audience.id, delivery.bookmark)
-            self._tap.state_writer.write_state(self.tap_state)
+            if delivery.bookmark is not None:
+                bookmark.write_bookmark(self.stream_state, reading.audience.id, delivery.bookmark)
+                self._tap.state_writer.write_state(self.tap_state)
 
     def _where_it_is(self) -> str | None:
         at_work = self._at_work
@@ -324,7 +293,9 @@ class AudienceMembersStream(Stream):
         ]
 
     def _format(self, reading: Reading) -> RecordFormat:
-        return RecordFormat(self.name, self._identifier, reading.audience.id, reading.slug, reading.name)
+        return RecordFormat(
+            self.name, self._identifier, reading.audience.id, reading.slug, reading.name, self._stream_version
+        )
 
     def _as_dict(self, reading: Reading, record: Record, seen_at: str) -> dict[str, t.Any]:
         change, key, fields = record

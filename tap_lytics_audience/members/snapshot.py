@@ -1,0 +1,105 @@
+"""A pass over one audience that sends every member once, and compares nothing with what was sent before.
+
+Members whom the ledger does not hold are written to it before their records leave, as a part that no manifest names. So they are in
+doubt: a later run reads them again, and they leave one day though that run never sent them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import typing as t
+from dataclasses import dataclass
+
+from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.progress import Work, counted, duration
+from tap_lytics_audience.bookmark import SnapshotBookmark
+from tap_lytics_audience.members.delivery import Delivery
+from tap_lytics_audience.members.kinds import Change
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tap_lytics_audience.members.changes import Decisions
+    from tap_lytics_audience.members.delivery import Record
+    from tap_lytics_audience.members.ledger import Ledger
+    from tap_lytics_audience.members.reading import Reading
+
+logger = logging.getLogger("tap-lytics-audience")
+
+
+@dataclass
+class SnapshotPass:
+    """A snapshot of one audience, made by `open_snapshots`. Take all of each phase."""
+
+    reading: Reading
+    ledger: Ledger
+
+    def __post_init__(self) -> None:
+        """Nothing is read yet."""
+        self._started_at = dt.datetime.now(dt.timezone.utc)
+        self._settings = self.reading.account.settings
+        self._added = 0
+
+    @property
+    def phases(self) -> tuple[Callable[[], Iterator[Delivery]], ...]:
+        """What to do, in order."""
+        return (self.enters, self.late_enters)
+
+    @property
+    def members(self) -> int:
+        """How many were sent."""
+        return self.reading.counts[Change.ENTER]
+
+    @property
+    def bookmark(self) -> SnapshotBookmark:
+        """For the state that follows the last member."""
+        return SnapshotBookmark(self.reading.slug, self.reading.name, self.members)
+
+    def enters(self) -> Iterator[Delivery]:
+        """Read the audience."""
+        if not self._settings.existing_users and not self.ledger.manifest.is_scanned:
+            raise UserError(
+                f"The ledger knows of no first run over audience {self.reading.slug!r}, so nobody knows who was a member then: run the "
+                "changes first, or set existing_users to true for the snapshot."
+            )
+        yield from map(self._written, self.reading.scan())
+        self.reading.check_whole(self._settings.scan_shortfall_percent)
+
+    def late_enters(self) -> Iterator[Delivery]:
+        """Ask Lytics about members of the ledger who were not seen. After that, everybody has to have been seen whom Lytics counts."""
+        leaving = self.reading.leaving
+        leaving.find_candidates(among_touched=False)
+        work = Work("absent members looked up", total=leaving.count())
+        yield from map(self._written, self.reading.look_up(leaving.candidates(), work))
+        # Nobody is taken off a list because Lytics cannot be asked about them.
+        yield Delivery(self._unasked(), self.ledger.seen_at())
+        self.reading.check_whole(0)
+
+    def log_summary(self) -> None:
+        """Log what the pass did."""
+        reading = self.reading
+        left_out = reading.changes.seen_count - self.members
+        logger.info(
+            "Audience %s: %s; a snapshot of %s%s%s; %s.",
+            reading.slug,
+            reading.describe(),
+            counted(self.members, "member"),
+            f", without {left_out:,} of the first run (existing_users: false)" if left_out > 0 else "",
+            f"; {self._added:,} of them are new to the ledger" if self._added else "",
+            duration((dt.datetime.now(dt.timezone.utc) - self._started_at).total_seconds()),
+        )
+        reading.warn()
+
+    def _written(self, decisions: Decisions) -> Delivery:
+        """Make members durable whom the ledger does not hold; then all may be delivered."""
+        added = decisions.unheld_count
+        if added:
+            self.ledger.add_part(decisions.write_unheld, self.reading.changes.fields)
+            self._added += added
+        return Delivery(self.reading.records(decisions), self.ledger.seen_at())
+
+    def _unasked(self) -> Iterator[Record]:
+        for key in self.reading.leaving.held_members():
+            self.reading.counts[Change.ENTER] += 1
+            yield Change.ENTER, key, b""

@@ -1,0 +1,1 @@
+"""The tap's two streams: audiences, and their members."""
