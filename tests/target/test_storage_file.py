@@ -95,7 +95,7 @@ def test_a_folder_that_does_not_exist_is_made_for_its_owner_alone(box, folder, w
 def test_a_folder_that_cannot_be_written_is_one_sentence(box, folder, web):
     folder.chmod(0o500)
     result = run(config_for(box, folder, web), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert "does not let the plugin write" in result.message
     assert box.contacts() == {}
 
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(box, folder, web):
 def test_a_file_in_place_of_the_folder_is_one_sentence(box, tmp_path):
     (tmp_path / "imports").write_text("a file")
     result = run(config_for(box, tmp_path / "imports", "http://127.0.0.1/"), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert f"file://{tmp_path}/imports" in result.message
     assert "storage_url" in result.message
 
@@ -118,7 +118,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_leaves_nothing(box, folder, we
         running.write([*people, state({"at": 1})])
         running.end_input()
         result = running.result()
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert "cannot be written" in result.message or "Could not write" in result.message
     assert files_of(folder) == []

@@ -93,7 +93,7 @@ def test_a_file_of_an_earlier_run_is_deleted_and_nothing_else(box, bucket):
 
 def test_a_bucket_that_does_not_exist_is_one_sentence(box, bucket):
     result = run(config_for(box, bucket, storage_url="gs://another-bucket/in"), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert "check that the folder or bucket in storage_url exists" in result.message
 
@@ -102,5 +102,5 @@ def test_a_storage_without_any_login_is_one_sentence(box, bucket, tmp_path):
     options = {"endpoint_url": bucket.endpoint, "token": "google_default"}
     environment = {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "GOOGLE_APPLICATION_CREDENTIALS": ""}
     result = run(config_for(box, bucket, storage_options=options), MESSAGES, env=environment)
-    assert result.code == 1
+    assert result.code == 2
     assert "refuses the login: check storage_options.token" in result.message

@@ -108,13 +108,13 @@ def test_cordial_is_told_no_keys_where_a_role_lets_it_in(box, s3):
 def test_a_bucket_without_its_region_is_one_sentence(box, s3):
     config = config_for(box, s3, storage_options={"endpoint_url": s3.meta.endpoint_url})
     result = run(config, MESSAGES, env={"AWS_REGION": "", "AWS_DEFAULT_REGION": ""})
-    assert result.code == 1
+    assert result.code == 2
     assert "Cordial needs aws_region to fetch a file by s3: set storage_options.region." in result.message
 
 
 def test_a_bucket_that_does_not_exist_is_one_sentence(box, s3):
     result = run(config_for(box, s3, storage_url="s3://another-bucket/in"), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert "check that the folder or bucket in storage_url exists" in result.message
     assert box.contacts() == {}
@@ -126,7 +126,7 @@ def test_a_storage_without_any_login_is_one_sentence(box, s3):
     result = run(
         config, MESSAGES, env={**environment, "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
     )
-    assert result.code == 1
+    assert result.code == 2
     assert "refuses the login" in result.message
 
 

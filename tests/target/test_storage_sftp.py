@@ -91,7 +91,7 @@ def test_a_private_key_without_a_way_in_for_cordial_is_refused_before_anything_i
 def test_a_private_key_that_is_none_is_one_sentence_without_the_key(box, given):
     key = given or new_key("ssh-rsa").export_private_key("pkcs8-pem", passphrase="hidden").decode()
     result = run(box.target_config(storage_private_key=key), arguments=["--check"])
-    assert result.code == 1
+    assert result.code == 2
     assert "storage_private_key is neither a private key in PEM nor a path to one" in result.message
     assert "secret" not in result.log
     assert key.splitlines()[-1] not in result.log
@@ -151,7 +151,7 @@ def test_a_host_key_may_be_pinned_as_ssh_keyscan_prints_it(box, host_key, line):
 @pytest.mark.parametrize("pinned", ["SHA256:abcdef", "ssh-ed25519 not+base64", "ssh-ed25519"])
 def test_a_host_key_that_is_none_is_one_sentence(box, pinned):
     result = run(box.target_config(storage_host_key=pinned), arguments=["--check"])
-    assert result.code == 1
+    assert result.code == 2
     assert "The setting storage_host_key is not a public key" in result.message
 
 
@@ -164,7 +164,7 @@ def test_a_wrong_password_is_told_as_a_refused_login(box):
 
 def test_a_password_that_is_wrong_on_cordials_side_only_is_told_with_cordials_own_words(box):
     result = run(box.target_config(import_password="wrong-password"), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert box.contacts() == {}
     assert "Can't login to the server" in result.message

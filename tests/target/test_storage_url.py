@@ -31,7 +31,7 @@ PASSWORDS = [
 )
 def test_a_password_in_a_url_is_refused_and_not_shown_however_it_is_written(box, setting, url):
     result = run(box.target_config(**{setting: url}), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert f"The setting {setting} holds a password: take it out" in result.message
     assert "hush" not in result.log
     assert result.states == []
@@ -61,7 +61,7 @@ def test_a_password_in_a_url_is_refused_and_not_shown_however_it_is_written(box,
 )
 def test_a_storage_url_that_cannot_work_is_one_sentence(box, url):
     result = run(box.target_config(storage_url=url), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert "The setting storage_url" in result.message
     assert "Traceback" not in result.log
     assert result.states == []
@@ -86,7 +86,7 @@ def test_an_at_sign_in_a_folder_is_written_with_a_percent_sign(box):
 )
 def test_a_secret_in_an_object_setting_is_refused_and_not_shown(box, setting, value, cure):
     result = run(box.target_config(**{setting: value}), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert f"The setting {setting}" in result.message
     assert cure in result.message
     assert "hush" not in result.log
