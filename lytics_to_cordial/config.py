@@ -208,8 +208,8 @@ def secrets_in(config: Config, schema: Schema, environment: t.Mapping[str, str])
     return secrets + [environment[name] for name in _SECRETS_OF_STORAGES if name in environment]
 
 
-def check_api_url(url: str, example: str) -> None:
-    """Check that the setting api_url can be called.
+def check_web_url(name: str, url: str, example: str) -> None:
+    """Check that a setting's URL can be called.
 
     Raises:
         UserError: If it cannot.
@@ -220,7 +220,7 @@ def check_api_url(url: str, example: str) -> None:
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise UserError(f"The setting api_url must be an http(s) URL, such as {example}.")
+        raise UserError(f"The setting {name} must be an http(s) URL, such as {example}.")
 
 
 def clear_text_warning(name: str, url: object) -> str | None:

@@ -8,6 +8,9 @@ import typing as t
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
+FailureClass: t.TypeAlias = t.Literal["transient", "person", "program", "signal"]
+"""What helps after a failure: another try, a person, a repair of the program; or nothing failed and a signal ended it."""
+
 
 class UserError(Exception):
     """What is wrong, where, and what to do, in one sentence; never a secret, an address or a profile's value.
@@ -35,6 +38,13 @@ def without_message(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
     return f"Unexpected {type(error).__name__} ({place}): this is a fault of the program, please report it."
+
+
+def failure_class(error: BaseException) -> FailureClass:
+    """What helps against an error."""
+    if not isinstance(error, UserError):
+        return "program"
+    return "transient" if isinstance(error, TransientError) else "person"
 
 
 def sentence_for(error: BaseException) -> str:

@@ -16,11 +16,10 @@ from singer_sdk import metrics
 from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - the base of urllib3's own
 
 from lytics_to_cordial.deadline import DeadlineAdapter
-from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.retries import MAX_RETRY_WAIT_SECONDS, LoggedRetry, log_retry
 
 if t.TYPE_CHECKING:
-    from lytics_to_cordial.errors import TransientError
+    from lytics_to_cordial.errors import UserError
 
 CONNECT_TIMEOUT_SECONDS = 10
 ANSWER_TRIES = 4
@@ -75,7 +74,7 @@ class Service:
         shown_path_of: Gives a path below the base URL as log lines may show it.
         timeout_seconds: How long an answer may take, from the call to its end.
         max_answer_bytes: The largest answer, unpacked.
-        too_large: What to do when an answer is larger; a `UserError` says it.
+        too_large: What to do when an answer is larger.
         tries: How often a call is repeated.
         connect_tries: How often, when no connection can be made.
         connections: How many are kept.
@@ -85,7 +84,7 @@ class Service:
     url: str
     authorization: str
     user_agent: str
-    error: type[TransientError]
+    error: type[UserError]
     endpoint_of: t.Callable[[str], str]
     timeout_seconds: float
     max_answer_bytes: int
@@ -108,7 +107,7 @@ class Service:
         # Proxies and certificates of the environment, read once and not at each call; never .netrc in place of the secret.
         self._session.trust_env = False
         self._proxies = requests.utils.get_environ_proxies(self.url)
-        self._certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._certificates = ca_bundle()
         self._reads = self._adapter(_READS)
         self._writes = self._adapter(_WRITES)
 
@@ -190,7 +189,7 @@ class Service:
             while chunk := reply.raw.read1(256 * 1024, decode_content=True):
                 content += chunk
                 if len(content) > self.max_answer_bytes:
-                    raise UserError(
+                    raise self.error(
                         f"An answer of {self.name} is larger than {self.max_answer_bytes >> 20} MB: {self.too_large}."
                     )
         return reply.status_code, bytes(content)
@@ -210,6 +209,11 @@ class Service:
         return self.error(
             f"{self.name} {fault} at {self.host} ({type(reason).__name__}): check api_url and the network, then run again."
         )
+
+
+def ca_bundle() -> str | bool:
+    """The file of trusted certificates that the environment names, or True for those of requests."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
 class CallMetrics:

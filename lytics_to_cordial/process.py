@@ -7,7 +7,7 @@ import os
 import sys
 import typing as t
 
-from lytics_to_cordial.errors import UserError, sentence_for
+from lytics_to_cordial.errors import sentence_for
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import is_full, no_room
 
@@ -19,8 +19,7 @@ if t.TYPE_CHECKING:
 def run_command(cli: Callable[[], object], logger: logging.Logger) -> t.NoReturn:
     """Run a plugin's command line, and end the process.
 
-    A failure is one sentence, logged as critical, and an exit code: 1 if another try may help, 2 if a person has to act first, 1 for a
-    fault of the program. A signal n is exit code 128 + n.
+    A failure is one sentence, logged as critical, and exit code 1; a signal n is exit code 128 + n.
     """
     code = 0
     try:
@@ -28,10 +27,8 @@ def run_command(cli: Callable[[], object], logger: logging.Logger) -> t.NoReturn
     except Terminated as signal:
         code = 128 + signal.number
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        if not isinstance(error, UserError) and is_full(error):
-            error = no_room()
-        logger.critical("%s", sentence_for(error))
-        code = error.exit_code if isinstance(error, UserError) else 1
+        logger.critical("%s", no_room() if is_full(error) else sentence_for(error))
+        code = 1
     # Python has no standard output at all if it was closed from the start.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()

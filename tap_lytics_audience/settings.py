@@ -6,7 +6,7 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.config import (
-    check_api_url,
+    check_web_url,
     clear_text_warning,
     holds_password,
     setting,
@@ -104,7 +104,7 @@ class Settings:
         audiences = [name.strip() for name in config.get("audiences") or ()]
         config = {**config, "audiences": list(dict.fromkeys(filter(None, audiences)))}
         settings = settings_from(config, cls, "TAP_LYTICS_AUDIENCE_")
-        check_api_url(settings.api_url, example=cls.api_url)
+        check_web_url("api_url", settings.api_url, example=cls.api_url)
         for name in ("ledger_url", "triggers_url"):
             if holds_password(getattr(settings, name)):
                 raise UserError(

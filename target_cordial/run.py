@@ -12,7 +12,7 @@ import typing as t
 import weakref
 
 from lytics_to_cordial.checklist import Checklist
-from lytics_to_cordial.errors import UserError, sentence_for
+from lytics_to_cordial.errors import UserError, failure_class, sentence_for
 from lytics_to_cordial.foreign_text import without_foreign
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.signals import Terminated
@@ -23,15 +23,18 @@ from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.earlier_runs import clear_earlier_runs
 from target_cordial.delivery.import_log import LoggedImporter
 from target_cordial.delivery.imports import Importer
+from target_cordial.delivery.limits import ExitsHeldError
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.rejects import Rejects
 from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.metrics import log_records
+from target_cordial.history.notify import notify
 from target_cordial.history.summary import list_lines, run_line
 from target_cordial.intake.lists import Lists
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.rows import RowWriter
 from target_cordial.run_name import RUN_TIME_FORMAT
+from target_cordial.storage.location import Location
 from target_cordial.storage.storage import Storage
 
 if t.TYPE_CHECKING:
@@ -63,9 +66,10 @@ class Run:
         self._signal = signal
         self._started = timestamp()
         self._started_at = time.monotonic()
-        self._name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(2)
+        self._name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(4)
         self._null_marker = f"null-{secrets.token_hex(8)}"
-        self._journal = Journal(settings.journal_url, self._name)
+        location = Location.parse(settings.storage_url, "storage_url")
+        self._journal = Journal(settings.journal_url, self._name, location.url(), location.tag)
         self._plan = Plan(settings, self._null_marker) if settings.plan_only else None
         self._is_all_read = False
         self._prepared: tuple[RowWriter, Lists | None] | None = None
@@ -168,20 +172,20 @@ class Run:
     def ending_well(self) -> t.Iterator[None]:
         """However a run ends: deliver what was good, acknowledge what is done, leave nothing behind, and say so."""
         outcome = "failed"
-        failure: str | None = None
+        failure: BaseException | None = None
         try:
             with Progress(self._progress, logger), self._delivering():
                 yield
             outcome = "done"
         except Terminated as signal:
-            outcome = "stopped"
+            outcome, failure = "stopped", signal
             logger.warning(
                 "Stopping (signal %d): what is not imported yet goes again with the next run.", signal.number
             )
             self.delivery.stop(SIGNAL_WAIT_SECONDS)
             raise
         except Exception as error:
-            failure = without_foreign(sentence_for(error))
+            failure = error
             raise
         finally:
             self.close()
@@ -225,7 +229,7 @@ class Run:
         read = f"{'All' if self._is_all_read else 'So far'} {self.delivery.records:,} records read"
         return f"{read}; {self.delivery.progress()}."
 
-    def _summarize(self, outcome: str, failure: str | None) -> None:
+    def _summarize(self, outcome: str, failure: BaseException | None) -> None:
         """Say in log, metrics and journal what the run did, or would do."""
         totals = self.delivery.totals
         records, rejects = self.delivery.records, self.delivery.rejects
@@ -245,15 +249,24 @@ class Run:
                 totals, records=records, rejects=rejects.count, place=rejects.place, seconds=seconds
             )
             logger.info("Run %s: %s", outcome, whole)
-        self._journal.add(
+        is_stopped = isinstance(failure, Terminated)
+        entry = self._journal.add(
             "run",
             started=self._started,
             ended=timestamp(),
             outcome=outcome if self._plan is None else f"plan {outcome}",
             records=records,
-            failure=failure,
+            failure=None if failure is None or is_stopped else without_foreign(sentence_for(failure)),
+            failure_class="signal" if is_stopped else failure and failure_class(failure),
             lists=lists,
             imports=totals.imports,
             rejects=dict(totals.reject_reasons),
             rejected_by_cordial=totals.rejected,
         )
+        if self._settings.notify_url is not None and self._plan is None:
+            is_held = isinstance(failure, ExitsHeldError)
+            notify(self._settings.notify_url, entry, self._journal.run_before(), holds_exits=is_held)
+        if self._settings.journal_url is not None:
+            logger.info(
+                "The run is in the journal at %s; --report makes a page of it.", self._settings.journal_url
+            )

@@ -7,7 +7,7 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.config import (
-    check_api_url,
+    check_web_url,
     clear_text_warning,
     holds_password,
     setting,
@@ -195,8 +195,14 @@ class Settings:
     )
     journal_url: str | None = setting(
         "Journal URL",
-        "File that gets one JSON line an import and one a run, without personal data. A path or an fsspec URL. Unset: none.",
+        "Where runs keep their journal: one JSON line an import and one a run, without personal data. A file, or with a slash at its end a folder, in which each run has a file of its own; a path or an fsspec URL. Unset: none.",
         default=None,
+    )
+    notify_url: str | None = setting(
+        "Notify URL",
+        "Gets a JSON post, which Slack and others show, when a run ends in another way than the one before, or holds exits back. Without journal_url: after each run that is not done.",
+        default=None,
+        secret=True,
     )
     max_concurrent_imports: int = setting(
         "Most concurrent imports",
@@ -240,7 +246,9 @@ class Settings:
             raise UserError(
                 f"The setting import_options cannot hold {', '.join(taken)}: target-cordial fills these itself."
             )
-        check_api_url(settings.api_url, example=cls.api_url)
+        check_web_url("api_url", settings.api_url, example=cls.api_url)
+        if settings.notify_url is not None:
+            check_web_url("notify_url", settings.notify_url, example="https://hooks.example.com/...")
         if not re.fullmatch(r"channels\.[A-Za-z0-9_-]+\.address", settings.identifier_column):
             raise UserError(
                 "The setting identifier_column must name the address of a channel, such as channels.email.address."
@@ -259,6 +267,7 @@ class Settings:
         client = options.get("client_kwargs")
         urls = {
             "api_url": self.api_url,
+            "notify_url": self.notify_url,
             "import_source.url": self.import_source.get("url"),
             "storage_options.endpoint_url": options.get("endpoint_url")
             or (client.get("endpoint_url") if isinstance(client, dict) else None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import logging
 import typing as t
@@ -16,19 +17,21 @@ from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
-from lytics_to_cordial.errors import UserError, joined
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal
 from target_cordial.check import selected_streams
 from target_cordial.history.page import write_page
+from target_cordial.history.status import MAX_AGE_HOURS, pipeline_statuses
 from target_cordial.intake.chunks import TEST_STREAM, Intake
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.reader import MessageReader
 from target_cordial.run import Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
+from target_cordial.storage.location import Location
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -127,11 +130,13 @@ class TargetCordial(ConfiguredPlugin, Target):
         self._signal.handle(signum)
 
     @classmethod
-    def invoke(  # type: ignore[override]
+    def invoke(  # type: ignore[override]  # noqa: PLR0913 - each option of the command line
         cls,
         *,
         check: bool = False,
         report: str | None = None,
+        status: bool = False,
+        max_age_hours: float = MAX_AGE_HOURS,
         fetch: bool = False,
         catalog: t.IO[str] | None = None,
         about: bool = False,
@@ -144,6 +149,8 @@ class TargetCordial(ConfiguredPlugin, Target):
         Args:
             check: Try everything that a run needs, then end.
             report: Write a page of the journal's runs to this file, then end.
+            status: Say whether the last good run is young enough, by the exit code too, then end.
+            max_age_hours: How many hours that are.
             fetch: With `check`: let Cordial fetch a file that holds a header alone, too.
             catalog: With `check`: a tap's catalog, whose fields are held against the attributes.
             about: As in the SDK, like the rest.
@@ -154,6 +161,9 @@ class TargetCordial(ConfiguredPlugin, Target):
         super(BaseSingerReader, cls).invoke(about=about, about_format=about_format)
         if report is not None:
             click.echo(write_page(journal_url(cls.setting("journal_url", config)), report))
+            return
+        if status:
+            cls._show_status(config, max_age_hours)
             return
         cls.print_version(print_fn=logger.info)
         target = cls(
@@ -166,12 +176,26 @@ class TargetCordial(ConfiguredPlugin, Target):
             target.run.check(checklist, streams, fetch=fetch)
             target.run.close()
             if checklist.failures:
-                raise SystemExit(joined(checklist.failures).exit_code)
+                raise SystemExit(1)
             return
         for warning in target.settings.warnings:
             logger.warning("%s", warning)
         with target.run.ending_well():
             target.listen(file_input)
+
+    @classmethod
+    def _show_status(cls, config: _ConfigInput | None, max_age_hours: float) -> None:
+        storage_url = cls.setting("storage_url", config)
+        statuses = pipeline_statuses(
+            journal_url(cls.setting("journal_url", config)),
+            dt.timedelta(hours=max_age_hours),
+            dt.datetime.now(dt.timezone.utc),
+            storage_url and Location.parse(storage_url, "storage_url").url(),
+        )
+        for status in statuses:
+            click.echo(status.text)
+        if not all(status.is_good for status in statuses):
+            raise SystemExit(1)
 
     @classmethod
     @override
@@ -185,6 +209,18 @@ class TargetCordial(ConfiguredPlugin, Target):
                 ["--report"],
                 metavar="FILE",
                 help="Write a page of the runs in journal_url; needs no other setting.",
+            ),
+            click.Option(
+                ["--status"],
+                is_flag=True,
+                help="Say how the last run ended; exit code 1 if the last good one is too old. Needs journal_url.",
+            ),
+            click.Option(
+                ["--max-age-hours"],
+                type=click.FloatRange(min=0, max=24 * 3660, min_open=True),
+                default=MAX_AGE_HOURS,
+                show_default=True,
+                help="With --status: how old the last good run may be.",
             ),
             click.Option(
                 ["--fetch"],

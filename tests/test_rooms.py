@@ -35,7 +35,7 @@ TIES = {
         "sink": {"intake", "settings"},
         "check": {"cordial", "delivery", "intake", "settings", "storage"},
         "run": {"check", "cordial", "delivery", "history", "intake", "run_name", "settings", "storage"},
-        "target": {"check", "history", "intake", "run", "settings", "sink"},
+        "target": {"check", "history", "intake", "run", "settings", "sink", "storage"},
         "run_name": set(),
         "settings": set(),
     },

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from lytics_to_cordial.errors import TransientError, UserError
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.http import Service
 from tap_lytics_audience.lytics.schema import Field
@@ -49,11 +49,7 @@ class LyticsError(UserError):
         self.status = status
 
 
-class LyticsUnavailableError(LyticsError, TransientError):
-    """Lytics could not be reached, is too busy or had a fault of its own."""
-
-
-class CursorError(LyticsUnavailableError):
+class CursorError(LyticsError):
     """A scan cannot go on from its cursor, which may have expired."""
 
 
@@ -94,7 +90,7 @@ class Lytics:
             url=settings.api_url,
             authorization=settings.api_token,
             user_agent=settings.user_agent or f"tap-lytics-audience/{metadata.version('lytics-to-cordial')}",
-            error=LyticsUnavailableError,
+            error=LyticsError,
             endpoint_of=_endpoint,
             shown_path_of=_without_value,
             timeout_seconds=settings.request_timeout_seconds,
@@ -250,7 +246,7 @@ class Lytics:
         if answer.value is None:
             body = _decoded(answer.content)
             fault = "is not what Lytics' API answers" if body is None else f"holds no data ({_message(body)})"
-            raise LyticsUnavailableError(
+            raise LyticsError(
                 f"The answer from {self._service.host} to {_kind(path)} {fault}: check api_url, or run again later."
             )
         return answer.value
@@ -282,8 +278,7 @@ def _refusal(status: int, body: dict[str, t.Any] | None, path: str) -> LyticsErr
         sentence = f"Lytics refuses the question of {_kind(path)} ({status})."
     else:
         sentence = f"Lytics answered {_kind(path)} with {status}: {message}."
-    is_passing = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return (LyticsUnavailableError if is_passing else LyticsError)(sentence, status)
+    return LyticsError(sentence, status)
 
 
 def _kind(path: str) -> str:

@@ -11,7 +11,7 @@ from lytics_to_cordial.errors import UserError
 from target_cordial.delivery.acknowledge import Acknowledger
 from target_cordial.delivery.exits import HeldExits
 from target_cordial.delivery.importfile import new_import_file, quoted
-from target_cordial.delivery.limits import too_many_removals
+from target_cordial.delivery.limits import ExitsHeldError, too_many_removals
 from target_cordial.delivery.outbox import Outbox
 from target_cordial.delivery.outcomes import Outcomes
 from target_cordial.delivery.workers import Workers
@@ -213,7 +213,7 @@ class Delivery:
                 self._send_exits(target_list)
         self._workers.wait(lambda: not self._outbox.order.files())
         if held_back:
-            raise UserError(
+            raise ExitsHeldError(
                 f"The run would remove {' and '.join(held_back)}, more than max_removal_percent ({max_percent:g} %) "
                 "allows, so none of these exits was sent or acknowledged: if they are right, run once with "
                 "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100."

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from lytics_to_cordial.errors import UserError
+
 ALWAYS_PASS = 100
 """So many exits or rejects pass whatever the percentage: a small list moves by much."""
 HOPELESS_REJECTS = 10_000
 """With so many rejects, too many for what was read so far, the end of the input is not waited for."""
+
+
+class ExitsHeldError(UserError):
+    """Exits are too many to be sent before a person allowed it."""
 
 
 def too_many_rejects(rejects: int, records: int, max_percent: float) -> bool:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.file_errors import MissingFileError
-from lytics_to_cordial.files import Folder
+from target_cordial.history.journal_files import JournalFiles
 from target_cordial.run_name import time_of_run
+
+if t.TYPE_CHECKING:
+    from lytics_to_cordial.files import Folder
 
 NO_LIST = "(contacts alone)"
 """In place of a list's name, where contacts go on none."""
+GOOD = "done"
+"""The outcome of a run that did all of its work."""
 NO_END = "no end"
 """The outcome of a run that left no line of its own."""
 _PLAN = "plan "
@@ -31,31 +35,59 @@ logger = logging.getLogger("target-cordial")
 
 
 class Journal:
-    """Appends lines to the file at a URL, or nowhere if that is None; several threads may share it.
+    """Adds a run's lines to the journal at a URL, or to none if that is None; several threads may share it.
 
     A line that cannot be written is a warning and the end of the journal, never a failed run.
+
+    Args:
+        url: A file, or a folder.
+        run: The run's name.
+        pipeline: Whose run it is: the folder of its import files.
+        tag: A short name of the pipeline, for names of files.
     """
 
-    def __init__(self, url: str | None, run: str) -> None:
-        self._url = url
+    def __init__(self, url: str | None, run: str, pipeline: str = "", tag: str = "") -> None:
+        self._files = None if url is None else JournalFiles(url)
         self._run = run
+        self._pipeline = pipeline
+        self._tag = tag
         self._lock = threading.Lock()
-        self._file: tuple[Folder, str] | None = None
 
-    def add(self, event: str, **entry: t.Any) -> None:
-        """Append a line for an `import` or a `run`; an entry never holds an identifier or a profile value."""
-        line = msgspec.json.encode({"time": timestamp(), "run": self._run, "event": event, **entry}) + b"\n"
+    @property
+    def folder(self) -> Folder | None:
+        """The folder that it is in, if there is a journal."""
+        return None if self._files is None else self._files.folder
+
+    def add(self, event: str, **entry: t.Any) -> bytes:
+        """Add a line for an `import` or a `run`, and return it; an entry never holds an identifier or a profile value."""
+        head = {"time": timestamp(), "run": self._run, "pipeline": self._pipeline, "event": event}
+        line = msgspec.json.encode({**head, **entry})
         with self._lock:
-            if self._url is None:
-                return
             try:
-                self._file = self._file or Folder.of_file(self._url, setting="journal_url")
-                folder, name = self._file
-                folder.append(name, line)
+                if self._files is not None:
+                    self._files.add(line + b"\n", self._run, self._tag)
             except UserError as error:
                 # The run is worth more.
                 logger.warning("This run leaves no more lines in the journal. %s", error)
-                self._url = None
+                self._files = None
+        return line
+
+    def run_before(self) -> Run | None:
+        """The pipeline's newest run before this one that did not only plan; None if the journal does not tell."""
+        if self._files is None:
+            return None
+        try:
+            for lines in self._files.lines(self._tag):
+                runs = [
+                    run
+                    for run in history_of(lines).real_runs
+                    if run.run != self._run and run.pipeline in {None, self._pipeline}
+                ]
+                if runs:
+                    return runs[-1]
+        except UserError as error:
+            logger.warning("Nobody knows how the run before this one ended. %s", error)
+        return None
 
 
 def timestamp() -> str:
@@ -87,6 +119,8 @@ class Run(msgspec.Struct, tag_field="event", tag="run"):
     Attributes:
         outcome: `done`, `failed` or `stopped`, with `plan ` before it if the run only planned; or NO_END.
         failure: Why it failed, in one sentence.
+        failure_class: What helps: `transient` (another try may), `person`, `program` (a fault of it), or `signal`; None if nothing failed.
+        pipeline: Whose run it is: the folder of its import files; None in a line of an older version.
         records: How many it read; None if not known.
         lists: By name.
         rejects: Records that it rejected before sending, by reason.
@@ -98,6 +132,8 @@ class Run(msgspec.Struct, tag_field="event", tag="run"):
     ended: Moment
     outcome: str
     failure: str | None = None
+    failure_class: str | None = None
+    pipeline: str | None = None
     records: Count | None = None
     lists: dict[str, ListCounts] = {}
     imports: Count = 0
@@ -152,6 +188,7 @@ class _Import(msgspec.Struct, tag_field="event", tag="import"):
     rows: Count
     seconds: Seconds
     list_name: str | None = None
+    pipeline: str | None = None
     rejected: Count = 0
 
     def __post_init__(self) -> None:
@@ -173,7 +210,7 @@ class History:
 
 def read_history(url: str) -> History:
     """Read the journal at a URL; raises UserError if there is none, or none of its lines can be read."""
-    history = history_of(_read(url).splitlines())
+    history = history_of(line for lines in JournalFiles(url).lines() for line in lines)
     if history.runs:
         return history
     if history.unreadable:
@@ -216,18 +253,9 @@ def _run_without_end(name: str, imports: list[_Import]) -> Run:
         run=name,
         started=time_of_run(name) or imports[0].time,
         ended=max(line.time for line in imports),
+        pipeline=imports[0].pipeline,
         outcome=NO_END,
         lists=lists,
         imports=len(imports),
         rejected_by_cordial=sum(line.rejected for line in imports),
     )
-
-
-def _read(url: str) -> bytes:
-    folder, name = Folder.of_file(url, setting="journal_url")
-    try:
-        return folder.read(name)
-    except MissingFileError as error:
-        raise UserError(
-            f"The journal at {url} is not there: correct journal_url, or run target-cordial once with it set."
-        ) from error

@@ -12,7 +12,7 @@ from statistics import median
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import counted, duration
-from target_cordial.history.journal import NO_LIST, ListCounts, read_history
+from target_cordial.history.journal import GOOD, NO_LIST, ListCounts, read_history
 
 if t.TYPE_CHECKING:
     from target_cordial.history.journal import History, Run
@@ -136,6 +136,7 @@ def render(history: History, now: dt.datetime) -> str:
         runs=history.runs[::-1],
         drawn=drawn,
         dates=_dates(drawn),
+        pipelines=_pipelines(real_runs),
         cards=[_card(name, drawn) for name in names],
         rejects=sum(map(_rejects, real_runs), Counter[str]()).most_common(),
         last_rejects=_rejects(drawn[-1]),
@@ -144,6 +145,13 @@ def render(history: History, now: dt.datetime) -> str:
         now=now,
         version=metadata.version("lytics-to-cordial"),
     )
+
+
+def _pipelines(runs: t.Sequence[Run]) -> list[tuple[str | None, Run, Run | None]]:
+    """Each pipeline with its last run and its last good one, as far as there is one."""
+    last = {run.pipeline: run for run in runs}
+    good = {run.pipeline: run for run in runs if run.outcome == GOOD}
+    return [(name, run, good.get(name)) for name, run in sorted(last.items(), key=lambda item: item[0] or "")]
 
 
 def _list_names(runs: t.Sequence[Run]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
@@ -66,6 +67,11 @@ class Location:
     def is_object_store(self) -> bool:
         """Whether there are buckets and no folders."""
         return self.scheme in {"s3", "gs"}
+
+    @property
+    def tag(self) -> str:
+        """A short name of the folder, with which the names of its pipeline's files begin."""
+        return f"cordial-{hashlib.sha256(self.url().encode()).hexdigest()[:10]}"
 
     def path_of(self, name: str = "") -> str:
         """The path of a file in the folder, or of the folder itself, on the server or in the bucket."""

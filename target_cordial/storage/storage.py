@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import typing as t
 
@@ -45,7 +44,7 @@ class Storage(Folder):
             login=_LOGINS.get(self._location.scheme),
             open_files=lambda: _open(self._location, settings),
         )
-        self.folder_tag = f"cordial-{hashlib.sha256(url.encode()).hexdigest()[:10]}"
+        self.folder_tag = self._location.tag
         self.source("check.csv")
 
     @override

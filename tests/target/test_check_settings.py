@@ -111,7 +111,7 @@ def test_a_blank_variable_counts_as_unset(box, text):
     code, _, log = run_with_environment({**blank, **environment(box.target_config())})
     assert code == 0, log
     code, _, log = run_with_environment(blank)
-    assert code == 2
+    assert code == 1
     for name in ("api_key", "storage_url"):
         assert (
             f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
@@ -152,7 +152,7 @@ def test_a_wrong_value_in_the_environment_is_one_sentence_without_the_value(box,
     text, words = WRONG[name]
     variables = environment(box.target_config()) | {f"TARGET_CORDIAL_{name.upper()}": text}
     code, _, log = run_with_environment(variables)
-    assert code == 2
+    assert code == 1
     assert f"The setting {name} {words}" in log
     assert "hush" not in log
     assert "Traceback" not in log
@@ -182,7 +182,7 @@ def test_a_wrong_value_in_the_environment_is_one_sentence_without_the_value(box,
 )
 def test_a_wrong_value_in_a_file_is_one_sentence_with_the_place(box, overrides, sentence):
     result = run(box.target_config(**overrides), MESSAGES)
-    assert result.code == 2
+    assert result.code == 1
     assert sentence in result.message
     assert "hush-hush" not in result.log
     assert box.requests == []
@@ -219,7 +219,7 @@ def test_a_configuration_file_that_is_none_is_one_sentence(tmp_path, content, wo
     if content is not None:
         path.write_text(content)
     code, _, log = run_with_environment({}, ["--config", str(path), "--check"])
-    assert code == 2
+    assert code == 1
     assert words in log
     assert "hush" not in log
     assert "Traceback" not in log

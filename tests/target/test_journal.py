@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import duckdb
 import fsspec
 import pytest
 import requests
@@ -78,6 +79,22 @@ def test_the_journal_is_for_its_owner_alone(box, tmp_path):
     )
     assert path.stat().st_mode & 0o777 == 0o600
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["import", "run"]
+
+
+def test_the_queries_of_the_documentation_work_on_a_folder(tmp_path, monkeypatch):
+    for number in range(3):
+        journal = Journal(f"{tmp_path}/journal/", f"2026010204000{number}", "sftp://host/a", "cordial-a")
+        journal.add("import", **LINE)
+        ended = f"2026-01-02T04:00:1{number}Z"
+        failed = {"failure": "why", "failure_class": "person"} if number == 2 else {"failure": None}
+        journal.add("run", started=ended, ended=ended, outcome="failed" if number == 2 else "done", **failed)
+    text = Path(__file__).parents[2].joinpath("docs/report.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    last, days = (duckdb.sql(query).fetchall() for query in re.findall(r"```sql\n(.*?)```", text, re.DOTALL))
+    assert [(row[0], str(row[1])[:19], *row[2:]) for row in last] == [
+        ("sftp://host/a", "2026-01-02 04:00:11", "failed", "person")
+    ]
+    assert [row[1:] for row in days] == [("one", "enter", 3, 2)]
 
 
 def test_the_documentation_names_every_field_of_a_line(box, tmp_path):

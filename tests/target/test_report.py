@@ -139,7 +139,7 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
     if content is not None:
         Path(setting).write_bytes(content)
     result, source = make_page(tmp_path, journal_url=setting)
-    assert result.code == 2
+    assert result.code == 1
     assert sentence.format(setting) in result.message
     assert "hush" not in result.log
     assert "Traceback" not in result.log
@@ -157,7 +157,7 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
 def test_a_page_that_cannot_be_written_is_one_sentence_and_overwrites_nothing(tmp_path, place, sentence):
     (tmp_path / "precious.yml").write_text("precious")
     result, _ = make_page(tmp_path, runs(1), place)
-    assert result.code == 2
+    assert result.code == 1
     assert f"The report {sentence.format(tmp_path / place)}" in result.message
     assert (tmp_path / "precious.yml").read_text() == "precious"
 
@@ -214,6 +214,23 @@ def test_the_members_of_the_audience_are_drawn_beside_the_list_where_a_run_tells
     assert column(page, by_run("one"), "Members") == ["1,234", "\u2013", "\u2013"]
     assert page.source.count('<polyline class="members"') == 1
     assert "1,234 members" in page.text
+
+
+def test_several_pipelines_are_a_table_and_a_failure_says_what_helps():
+    lines = list(runs(20))
+    assert "The last run of each pipeline" not in page_of(lines).tables
+    for line in lines:
+        line["pipeline"] = f"sftp://host/{int(line['run'][-4:], 16) % 2}"
+    failed = lines[-1]
+    failed |= {"outcome": "failed", "failure": "It cannot be: do that.", "failure_class": "person"}
+    page = page_of(lines)
+    _, other, last = page.tables["The last run of each pipeline"]
+    assert (other[0], other[1]) == ("sftp://host/0", "\u2713 done")
+    assert last[0] == "sftp://host/1"
+    assert "failed" in last[1]
+    assert "It cannot be: do that. (a person has to act)" in last[1]
+    assert other[3] != last[3] != "\u2013"
+    assert page.text.count("(a person has to act)") == 3
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_no_script():
