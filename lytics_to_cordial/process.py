@@ -7,6 +7,7 @@ import os
 import sys
 import typing as t
 
+from lytics_to_cordial.drain import MOST_SECONDS, QUIET_SECONDS, drain_input
 from lytics_to_cordial.errors import sentence_for
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import is_full, no_room
@@ -16,10 +17,15 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def run_command(cli: Callable[[], object], logger: logging.Logger) -> t.NoReturn:
+def run_command(
+    cli: Callable[[], object], logger: logging.Logger, *, reads_input: bool = False
+) -> t.NoReturn:
     """Run a plugin's command line, and end the process.
 
     A failure is one sentence, logged as critical, and exit code 1; a signal n is exit code 128 + n.
+
+    With `reads_input` the rest of the input is read after a failure, for a while: whoever writes it would fail too, and log long about
+    that behind the sentence that tells why.
     """
     code = 0
     try:
@@ -27,8 +33,12 @@ def run_command(cli: Callable[[], object], logger: logging.Logger) -> t.NoReturn
     except Terminated as signal:
         code = 128 + signal.number
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        logger.critical("%s", no_room() if is_full(error) else sentence_for(error))
+        sentence = sentence_for(no_room() if is_full(error) else error)
         code = 1
+        if reads_input and not drain_input(QUIET_SECONDS):
+            logger.critical("%s", sentence)
+            drain_input(MOST_SECONDS)
+        logger.critical("%s", sentence)
     # Python has no standard output at all if it was closed from the start.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()

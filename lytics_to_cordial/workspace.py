@@ -53,9 +53,11 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def no_room() -> str:
-    """The sentence for a full folder of temporary files."""
-    return f"There is no room for temporary files in {tempfile.gettempdir()}: make room, or set TMPDIR to another folder, then run again."
+def no_room() -> UserError:
+    """The error of a full folder of temporary files."""
+    return UserError(
+        f"There is no room for temporary files in {tempfile.gettempdir()}: make room, or set TMPDIR to another folder, then run again."
+    )
 
 
 def _open(plugin: str) -> tuple[Path, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import logging
+import sys
 import typing as t
 
 import click
@@ -37,6 +38,8 @@ if t.TYPE_CHECKING:
     from types import FrameType
 
 GARBAGE_THRESHOLD = 100_000
+_COMMANDS = frozenset({"--check", "--report", "--status", "--about", "--version", "--help"})
+"""What reads no messages."""
 
 logger = logging.getLogger("target-cordial")
 
@@ -241,4 +244,5 @@ def main() -> None:
     # Rows are many and in no cycles: looking for some takes a fifth of the time.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    run_command(TargetCordial.cli, logger)
+    is_sync = not any(argument.partition("=")[0] in _COMMANDS for argument in sys.argv[1:])
+    run_command(TargetCordial.cli, logger, reads_input=is_sync)
