@@ -14,10 +14,12 @@ from tap_lytics_audience.triggers.files import LandedFiles
 
 if t.TYPE_CHECKING:
     from lytics_to_cordial.checklist import Checklist
-    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.lytics.api import Lytics
+    from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.settings import Settings
 
 CONTROLS = 5
+SHOWN_FIELDS = 50
 
 
 def check_token(settings: Settings, lytics: Lytics, checklist: Checklist) -> bool:
@@ -31,14 +33,28 @@ def check_token(settings: Settings, lytics: Lytics, checklist: Checklist) -> boo
     return False
 
 
-def check_audiences(settings: Settings, lytics: Lytics, checklist: Checklist) -> None:
-    """Try all calls that a run makes about audiences: what they are, who is in them, who left."""
+def check_audiences(
+    settings: Settings, lytics: Lytics, checklist: Checklist, *, has_identifier: bool
+) -> None:
+    """Try all calls that a run makes about audiences: what they are, who is in them, who left.
+
+    Args:
+        settings: How to read them.
+        lytics: The account.
+        checklist: Where to show what works.
+        has_identifier: Whether the account has the identifier's field.
+    """
     for name in settings.audiences:
         with checklist.trying("audience"):
             audience = lytics.audience(name)
             size = "of unknown size" if audience.size is None else f"{audience.size:,} profiles"
             checklist.ok("audience", f"{audience.slug}: found as {audience.name!r}, {size}")
-            _check_members(settings, lytics, audience, checklist)
+            if has_identifier:
+                _check_members(settings, lytics, audience, checklist)
+            else:
+                checklist.untried("members", f"{audience.slug}: needs identifier_field to be right first")
+            if settings.change_detection == "triggers":
+                _check_triggers(lytics, audience, checklist)
 
 
 def check_places(settings: Settings, checklist: Checklist) -> None:
@@ -53,6 +69,60 @@ def check_places(settings: Settings, checklist: Checklist) -> None:
             checklist.ok("triggers", f"{settings.triggers_url}: listed, {len(files):,} files of messages")
 
 
+def check_fields(lines: list[str], *, is_selection: bool, checklist: Checklist) -> None:
+    """Show the fields that are sent.
+
+    Args:
+        lines: One for each.
+        is_selection: Whether a catalog selected them.
+        checklist: Where to show them.
+    """
+    for line in lines[:SHOWN_FIELDS]:
+        checklist.ok("field", line)
+    if len(lines) > SHOWN_FIELDS:
+        checklist.note("fields", f"and {len(lines) - SHOWN_FIELDS:,} more")
+    if not is_selection:
+        checklist.note(
+            "fields",
+            "without a catalog all of them are sent: select those that you need, with Meltano by `select` of the extractor",
+        )
+
+
+def list_audiences(lytics: Lytics) -> list[str]:
+    """A line for each audience of people in the account: its slug, its size and its name."""
+    audiences = sorted(lytics.audiences(), key=lambda audience: audience.slug)
+    sizes = lytics.sizes([audience.id for audience in audiences])
+    rows = [
+        (audience.slug, f"{sizes[audience.id]:,}" if audience.id in sizes else "unknown", audience.name)
+        for audience in audiences
+    ]
+    widths = [max((len(row[place]) for row in rows), default=0) for place in range(2)]
+    return [f"{slug:<{widths[0]}}  {size:>{widths[1]}}  {name}" for slug, size, name in rows]
+
+
+def _check_triggers(lytics: Lytics, audience: Audience, checklist: Checklist) -> None:
+    """Show what an audience sends trigger messages of (Lytics docs: segment v2)."""
+    try:
+        emits, schedules = lytics.triggers(audience.id)
+    except UserError as error:
+        checklist.untried("triggers", f"{audience.slug}: whether it sends trigger messages: {error}")
+        return
+    if emits is False:
+        checklist.note(
+            "triggers",
+            f"{audience.slug}: emit_trigger is off in Lytics, so it sends no trigger messages, and changes are seen every rescan_days alone: "
+            "switch it on there",
+        )
+    if not schedules:
+        checklist.note(
+            "triggers",
+            f"{audience.slug}: schedule_exit is not on in Lytics, so who leaves because time passes may send no message, and is seen every "
+            "rescan_days alone: switch it on there",
+        )
+    if emits and schedules:
+        checklist.ok("triggers", f"{audience.slug}: sends messages of each enter and exit")
+
+
 def _check_members(settings: Settings, lytics: Lytics, audience: Audience, checklist: Checklist) -> None:
     identifier = settings.identifier_field
     profiles = Profiles({identifier: ""})
@@ -60,10 +130,17 @@ def _check_members(settings: Settings, lytics: Lytics, audience: Audience, check
     page = next(lytics.scan(audience.id, profiles), None)
     values = [] if page is None else [identifier_of(profile) for profile in page.profiles]
     members = [str(value) for value in values if member_key(value) is not None]
-    checklist.ok(
-        "members",
-        f"{audience.slug}: read a page; {len(members)} of its {len(values)} profiles have {identifier}",
-    )
+    with checklist.trying("members"):
+        if values and not members:
+            raise UserError(
+                f"{audience.slug}: none of the {len(values)} profiles on the first page has {identifier}, so nobody of them can be sent: "
+                "correct identifier_field or audiences."
+            )
+        line = f"{audience.slug}: read a page; {len(members)} of its {len(values)} profiles have {identifier}"
+        if 2 * len(members) < len(values):
+            checklist.note("members", f"{line}, the others are never sent")
+        else:
+            checklist.ok("members", line)
     if not members:
         checklist.untried("exits", f"{audience.slug}: nobody with {identifier} to look up")
         return

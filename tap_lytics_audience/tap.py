@@ -16,11 +16,17 @@ from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
 from lytics_to_cordial.errors import UserError, joined
-from lytics_to_cordial.foreign_text import quote_foreign
+from lytics_to_cordial.foreign_text import cleaned, quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal, Terminated
-from tap_lytics_audience.check import check_audiences, check_places, check_token
+from tap_lytics_audience.check import (
+    check_audiences,
+    check_fields,
+    check_places,
+    check_token,
+    list_audiences,
+)
 from tap_lytics_audience.input_files import read_catalog, read_state
 from tap_lytics_audience.lytics.api import Lytics
 from tap_lytics_audience.messages import MessageWriter
@@ -88,34 +94,50 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
 
     def check(self, checklist: Checklist) -> None:
         """Try everything that a run needs. Nothing is sent or remembered."""
+        self.lytics = Lytics(self.settings, is_patient=False)
         with self.signal.interruptible():
             if check_token(self.settings, self.lytics, checklist):
-                check_audiences(self.settings, self.lytics, checklist)
+                has_identifier = False
                 with checklist.trying("fields"):
                     self.setup_mapper()
                     members = t.cast("AudienceMembersStream", self.streams[AudienceMembersStream.name])
-                    for line in members.field_lines():
-                        checklist.ok("field", line)
+                    lines, is_selection = members.field_lines(), self.input_catalog is not None
+                    check_fields(lines, is_selection=is_selection, checklist=checklist)
+                    has_identifier = True
+                check_audiences(self.settings, self.lytics, checklist, has_identifier=has_identifier)
             else:
                 for what in ("audience", "fields"):
                     checklist.untried(what, "needs the API token to work first")
             check_places(self.settings, checklist)
+
+    def print_audiences(self) -> None:
+        """Print slug, size and name of each audience. Of the settings, `api_token` is enough."""
+        unneeded = {"audiences": ["-"], "ledger_url": "-", "change_detection": "scan"}
+        settings = Settings.from_config({**self._config, **unneeded})
+        with self.signal.interruptible():
+            for line in list_audiences(Lytics(settings, is_patient=False)):
+                click.echo(cleaned(line))
 
     @classmethod
     def invoke(  # type: ignore[override]
         cls,
         *,
         test: str = CliTestOptionValue.Disabled.value,
+        audiences_are_listed: bool = False,
         about: bool = False,
         about_format: str | None = None,
         config: _ConfigInput | None = None,
         state: t.IO[bytes] | None = None,
         catalog: t.IO[bytes] | None = None,
     ) -> None:
-        """Run the tap. `--test` tries everything that a run needs, `--test=schema` writes the schemas; then both end."""
+        """Run the tap.
+
+        `--test` tries everything that a run needs, `--test=schema` writes the schemas, `--list-audiences` prints what may stand in
+        `audiences`; then they end.
+        """
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.print_version(print_fn=cls.logger.info)
-        is_run = test == CliTestOptionValue.Disabled.value
+        is_run = test == CliTestOptionValue.Disabled.value and not audiences_are_listed
         tap = cls(
             config=config.config if config else None,
             state=read_state(state) if is_run else None,
@@ -126,6 +148,9 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         )
         if is_run:
             tap.sync_all()
+            return
+        if audiences_are_listed:
+            tap.print_audiences()
             return
         if test == CliTestOptionValue.Schema.value:
             tap.setup_mapper()
@@ -143,6 +168,13 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         options = {option.name: option for option in command.params}
         # As bytes: the text in them is UTF-8 whatever the machine's own is.
         options["state"].type = options["catalog"].type = click.File("rb")
+        command.params.append(
+            click.Option(
+                ["--list-audiences", "audiences_are_listed"],
+                is_flag=True,
+                help="Print the slug, size and name of each audience in the account.",
+            )
+        )
         test = options["test"]
         # The SDK's own runs it before it knows the catalog.
         test.callback, test.expose_value = None, True

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import metadata
 from urllib.parse import quote, urlencode
@@ -16,6 +16,7 @@ import msgspec
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.http import Service
+from tap_lytics_audience.lytics.audiences import Audience, nearest
 from tap_lytics_audience.lytics.schema import Field
 
 if t.TYPE_CHECKING:
@@ -25,12 +26,14 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.settings import Settings
 
 TRIES = 7
+CHECK_TRIES = 2
+CHECK_TIMEOUT_SECONDS = 20
+"""A check is for somebody who waits for it."""
+IDS_IN_A_CALL = 50
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 logger = logging.getLogger("tap-lytics-audience")
 
-_ID = re.compile(r"[0-9A-Za-z_-]+")
-"""An audience's id becomes part of paths, of calls and of files."""
 _NOT_IN_A_LIST = re.compile(r'[,"\\\x00-\x1f]')
 """In a field's name: a scan is asked for fields by a list with commas, and JSON would escape the others."""
 
@@ -54,19 +57,6 @@ class CursorError(LyticsError):
 
 
 @dataclass(frozen=True)
-class Audience:
-    """An audience as Lytics has it (Lytics docs: segment)."""
-
-    id: str
-    slug: str
-    name: str
-    description: str | None = None
-    size: int | None = None
-    created: str | None = None
-    updated: str | None = None
-
-
-@dataclass(frozen=True)
 class Entity:
     """What Lytics holds of one person: a profile or none, and slugs of the audiences that it is in."""
 
@@ -79,11 +69,17 @@ class Lytics:
 
     A call that Lytics refuses, or that has no answer after all its tries, raises a `LyticsError`.
 
+    Args:
+        settings: How to call it.
+        is_patient: Whether a call that Lytics does not answer is tried for a minute or more.
+
     Attributes:
         metrics: Durations of the calls.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_patient: bool = True) -> None:
+        tries = TRIES if is_patient else CHECK_TRIES
+        timeout = settings.request_timeout_seconds
         self._page_size = settings.page_size
         self._service = Service(
             name="Lytics",
@@ -93,11 +89,11 @@ class Lytics:
             error=LyticsError,
             endpoint_of=_endpoint,
             shown_path_of=_without_value,
-            timeout_seconds=settings.request_timeout_seconds,
+            timeout_seconds=timeout if is_patient else min(timeout, CHECK_TIMEOUT_SECONDS),
             max_answer_bytes=MAX_ANSWER_BYTES,
             too_large="set page_size lower, or select fewer fields",
-            tries=TRIES,
-            connect_tries=TRIES,
+            tries=tries,
+            connect_tries=tries,
             connections=settings.scan_concurrency + 1,
         )
         self.metrics = self._service.metrics
@@ -108,44 +104,57 @@ class Lytics:
         Raises:
             LyticsError: If there is none, or it holds no people, or it no longer works.
         """
+        answer: t.Any = None
         try:
             answer = self._data("GET", f"/api/segment/{quote(name, safe='')}")
         except LyticsError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            raise LyticsError(
-                f"Lytics has no audience {name!r}: correct audiences, by slug or id, or create it again.",
-                error.status,
-            ) from error
-        if not isinstance(answer, dict) or not _ID.fullmatch(str(answer.get("id") or "")):
+        audience = Audience.read(answer)
+        if audience is None and isinstance(answer, dict):
             raise LyticsError(
                 f"Lytics' answer about audience {name!r} holds no id of an audience: check audiences."
             )
-        if str(answer.get("table") or "user") != "user":
+        # A slug may be the name of another call, such as "sizes".
+        audience = audience or self._listed(name)
+        if audience.table != "user":
             raise LyticsError(
-                f"The audience {name!r} holds {answer['table']}, not people: choose a user audience in audiences."
+                f"The audience {name!r} holds {audience.table}, not people: choose a user audience in audiences."
             )
-        if answer.get("invalid"):
+        if audience.is_invalid:
             raise LyticsError(f"The audience {name!r} is invalid in Lytics: repair its definition there.")
-        audience_id = str(answer["id"])
-        return Audience(
-            id=audience_id,
-            slug=str(answer.get("slug_name") or name),
-            name=str(answer.get("name") or answer.get("slug_name") or name),
-            description=answer.get("description"),
-            size=self.size(audience_id),
-            created=answer.get("created"),
-            updated=answer.get("updated"),
-        )
+        return replace(audience, size=self.size(audience.id))
+
+    def audiences(self) -> list[Audience]:
+        """All audiences of people, without their sizes."""
+        answer = self._data("GET", "/api/segment", {"table": "user", "valid": "true"})
+        found = map(Audience.read, answer if isinstance(answer, list) else ())
+        return [audience for audience in found if audience is not None]
+
+    def triggers(self, audience_id: str) -> tuple[bool | None, bool | None]:
+        """Whether an audience sends trigger messages, and one when time alone makes somebody leave; None if Lytics does not say."""
+        answer = self._data("GET", f"/v2/segment/{audience_id}")
+        values = [
+            answer.get(name) if isinstance(answer, dict) else None
+            for name in ("emit_trigger", "schedule_exit")
+        ]
+        emits, schedules = (value if isinstance(value, bool) else None for value in values)
+        return emits, schedules
 
     def size(self, audience_id: str) -> int | None:
         """How many members an audience has; None if Lytics does not say."""
-        answer = self._data("GET", "/api/segment/sizes", {"ids": audience_id})
-        for item in answer if isinstance(answer, list) else ():
-            if isinstance(item, dict) and item.get("id") == audience_id:
-                with contextlib.suppress(TypeError, ValueError):
-                    return int(item["size"])
-        return None
+        return self.sizes([audience_id]).get(audience_id)
+
+    def sizes(self, audience_ids: t.Sequence[str]) -> dict[str, int]:
+        """How many members audiences have, as far as Lytics says it."""
+        sizes: dict[str, int] = {}
+        for first in range(0, len(audience_ids), IDS_IN_A_CALL):
+            ids = ",".join(audience_ids[first : first + IDS_IN_A_CALL])
+            answer = self._data("GET", "/api/segment/sizes", {"ids": ids})
+            for item in answer if isinstance(answer, list) else ():
+                with contextlib.suppress(TypeError, ValueError, KeyError):
+                    sizes[str(item["id"])] = int(item["size"])
+        return sizes
 
     def fields(self) -> list[Field]:
         """The profile fields of the account, by the newer schema call, or the older where there is no newer."""
@@ -233,6 +242,21 @@ class Lytics:
             cursor = page.cursor
             request.url = f"{first_url}&{urlencode({'start': cursor})}"
 
+    def _listed(self, name: str) -> Audience:
+        """The audience of exactly this slug or id in the list of all."""
+        audiences: list[Audience] = []
+        with contextlib.suppress(LyticsError):
+            audiences = self.audiences()
+        for audience in audiences:
+            if name in {audience.slug, audience.id}:
+                return audience
+        near = nearest(name, audiences)
+        if near is None:
+            cure = "correct audiences, by slug or id, or create it again"
+        else:
+            cure = f"did you mean {near.slug!r}? Correct audiences, by slug or id, or create it again"
+        raise LyticsError(f"Lytics has no audience {name!r}: {cure}.", HTTPStatus.NOT_FOUND)
+
     def _data(self, method: str, path: str, query: dict[str, str] | None = None) -> t.Any:
         return self._call(self._service.request(method, path, query), path, _with_data)["data"]
 
@@ -262,7 +286,13 @@ def _decoded(content: bytes) -> dict[str, t.Any] | None:
 
 def _with_data(content: bytes) -> dict[str, t.Any] | None:
     body = _decoded(content)
-    return body if body is not None and isinstance(body.get("data"), (list, dict)) else None
+    if body is None:
+        return None
+    # An empty list may be null (not known), and then the message says that it is no failure.
+    is_answer = isinstance(body.get("data"), (list, dict)) or (
+        "data" in body and body["data"] is None and body.get("message") == "success"
+    )
+    return body if is_answer else None
 
 
 def _refusal(status: int, body: dict[str, t.Any] | None, path: str) -> LyticsError:

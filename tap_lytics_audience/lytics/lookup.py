@@ -16,7 +16,8 @@ from tap_lytics_audience.lytics.identifier import member_key
 if t.TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.lytics.api import Lytics
+    from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.lytics.profiles import Profile, Profiles
 
     Members: t.TypeAlias = t.Iterable[tuple[str, str]]

@@ -23,7 +23,8 @@ _T = t.TypeVar("_T")
 class _Reply(msgspec.Struct, t.Generic[_T]):
     """A page as Lytics sends it (Lytics docs: segment scan)."""
 
-    data: list[_T]
+    data: list[_T] | None
+    message: t.Any = None
     total: t.Any = None
     next: t.Any = msgspec.field(name="_next", default=None)
 
@@ -82,17 +83,21 @@ class Profiles:
         return [name for name in self.kinds if name not in self.unasked]
 
     def page(self, content: bytes) -> Page | None:
-        """Decode a page as Lytics sent it; None if the content is no page."""
+        """Decode a page as Lytics sent it; None if the content is no page.
+
+        The last page may have `null` in place of no profiles (not known). A null that says no more is a failure.
+        """
         with contextlib.suppress(msgspec.DecodeError, UnicodeError):
             try:
                 reply = self._decode_usual(content)
             except msgspec.ValidationError:
                 reply = self._decode_loose(content)
-                reply.data = [
-                    msgspec.convert(row, self._loose) for row in reply.data if isinstance(row, dict)
-                ]
+                rows = reply.data or []
+                reply.data = [msgspec.convert(row, self._loose) for row in rows if isinstance(row, dict)]
+            if reply.data is None and (reply.message != "success" or reply.next):
+                return None
             total = reply.total if type(reply.total) is int else None
-            return Page(reply.data, total, str(reply.next or ""))
+            return Page(reply.data or [], total, str(reply.next or ""))
         return None
 
     def getter(self, name: str) -> t.Callable[[Profile], Json]:

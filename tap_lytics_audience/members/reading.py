@@ -18,7 +18,8 @@ from tap_lytics_audience.members.kinds import EXITS, Change
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.lytics.api import Lytics
+    from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.lytics.profiles import Page
     from tap_lytics_audience.members.block import Block
     from tap_lytics_audience.members.changes import Changes, Decisions

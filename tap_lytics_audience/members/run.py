@@ -31,7 +31,8 @@ if t.TYPE_CHECKING:
 
     from lytics_to_cordial.database import Tables
     from tap_lytics_audience.bookmark import Bookmark
-    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.lytics.api import Lytics
+    from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.members.manifest import Manifest
     from tap_lytics_audience.members.reading import Account
     from tap_lytics_audience.settings import Settings

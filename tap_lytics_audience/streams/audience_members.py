@@ -41,7 +41,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import Catalog, MetadataMapping
 
-    from tap_lytics_audience.lytics.api import Audience
+    from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.lytics.schema import Field
     from tap_lytics_audience.members.audience import AudiencePass
     from tap_lytics_audience.members.delivery import Delivery, Record

@@ -12,7 +12,8 @@ from tap_lytics_audience.members.run import followed_audiences
 if t.TYPE_CHECKING:
     from lytics_to_cordial.errors import UserError
     from lytics_to_cordial.signals import StopSignal
-    from tap_lytics_audience.lytics.api import Audience, Lytics
+    from tap_lytics_audience.lytics.api import Lytics
+    from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.settings import Settings
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
+from sandbox import AudienceSpec
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import AUDIENCE, STREAM, run_process
 
@@ -111,3 +113,85 @@ def test_schemas_alone_can_still_be_asked_for(box):
     result = run_process(box.tap_config(), arguments=["--test=schema"])
     assert result.code == 0, result.log
     assert {message["type"] for message in result.result.messages} == {"SCHEMA"}
+
+
+def test_what_an_audience_sends_no_trigger_messages_of_is_said(make_box, tmp_path):
+    box = make_box(
+        [
+            AudienceSpec("Both", 5, emit_trigger=True, schedule_exit=True),
+            AudienceSpec("Silent", 5, emit_trigger=False, schedule_exit=True),
+            AudienceSpec("Late", 5, emit_trigger=True, schedule_exit=False),
+        ]
+    )
+    settings = box.tap_config(change_detection="triggers", triggers_url=str(tmp_path))
+    result = check(settings)
+    assert result.code == 0, result.log
+    [silent, late] = [text for what, text in lines(result, "note") if what == "triggers"]
+    assert silent.startswith("silent: emit_trigger is off in Lytics")
+    assert late.startswith("late: schedule_exit is not on in Lytics")
+    assert ("triggers", "both: sends messages of each enter and exit") in lines(result, "ok")
+    assert not [text for what, text in lines(check(box.tap_config()), "note") if what == "triggers"]
+    box.fault("lytics_status", 403, path="GET /v2/segment/")
+    assert len([what for what, _ in lines(check(settings), "untried") if what == "triggers"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("having", "lacking", "status"), [(0, 5, "failed"), (1, 5, "note"), (3, 3, "ok"), (5, 0, "ok")]
+)
+def test_profiles_without_the_identifier_are_a_note_if_most_and_a_failure_if_all(
+    make_box, having, lacking, status
+):
+    box = make_box([AudienceSpec("VIP Customers", 0)])
+    for number in range(having):
+        box.world.enter(AUDIENCE, {"email": f"person{number}@example.com"})
+    for _ in range(lacking):
+        box.world.enter(AUDIENCE, {"city": "Nowhere"})
+    result = check(box.tap_config())
+    assert result.code == (0 if status != "failed" else result.code or 9)
+    [text] = [text for what, text in lines(result, status) if what == "members"]
+    assert "email" in text
+
+
+@pytest.mark.parametrize("typo", ["VIP Customers", "vip_customer", "vip-customers", "VIP_CUSTOMERS"])
+def test_a_slug_that_is_nearly_right_is_told_the_right_one(box, typo):
+    [(what, text)] = lines(check(box.tap_config(audiences=[typo])), "failed")
+    assert what == "audience"
+    assert f"Lytics has no audience {typo!r}: did you mean 'vip_customers'?" in text
+
+
+def test_of_many_fields_some_are_shown_and_the_rest_is_counted(box):
+    for number in range(200):
+        box.world.fields[f"field_{number}"] = ("string", "")
+    result = check(box.tap_config())
+    assert len([what for what, _ in lines(result, "ok") if what == "field"]) == 50
+    notes = [text for what, text in lines(result, "note") if what == "fields"]
+    assert any(text.startswith("and ") and text.endswith(" more") for text in notes)
+    assert any("without a catalog all of them are sent" in text for text in notes)
+
+
+def test_audiences_are_listed_with_a_token_alone(make_box):
+    box = make_box(
+        [AudienceSpec("VIP Customers", 1200), AudienceSpec("Läpsed \u202e\x1b[2J", 3, slug="lapsed")]
+    )
+    box.world.add_audience(AudienceSpec("Pages", 2, kind="content"))
+    config = {"api_url": box.lytics_url, "api_token": box.api_token}
+    result = run_process(config, arguments=["--list-audiences"])
+    assert result.code == 0, result.log
+    rows = [line.split(maxsplit=2) for line in result.output.decode().splitlines()]
+    assert [row[:2] for row in rows] == [["lapsed", "3"], ["vip_customers", "1,200"]]
+    assert rows[1][2] == "VIP Customers"
+    assert rows[0][2].startswith("Läpsed")
+    assert b"\x1b" not in result.output
+    box.fault("sizes_missing")
+    result = run_process(config, arguments=["--list-audiences"])
+    assert [line.split()[1] for line in result.output.decode().splitlines()] == ["unknown", "unknown"]
+
+
+@pytest.mark.parametrize("arguments", [["--test"], ["--list-audiences"]])
+def test_a_check_gives_up_soon_when_lytics_is_down(box, arguments):
+    began = time.monotonic()
+    result = run_process({**box.tap_config(), "api_url": "http://127.0.0.1:9"}, arguments=arguments)
+    assert result.code != 0
+    assert "check api_url and the network" in result.output.decode() + result.sentence
+    assert result.log.count("cannot be reached: trying") <= 2
+    assert time.monotonic() - began < 20
