@@ -214,6 +214,9 @@ _CORDIAL = (
     FaultKind(
         "rows_uncounted", "cordial", "this many rows of a job are in its total, and in no counter", 1, "rows"
     ),
+    FaultKind(
+        "rows_dropped", "cordial", "this many rows of an import are dropped, and counted nowhere", 1, "rows"
+    ),
     FaultKind("counters_text", "cordial", "the counters of jobs are text (unknown)"),
     FaultKind(
         "job_id_field",

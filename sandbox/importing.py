@@ -87,8 +87,9 @@ class Importing:
         remove_from = self._lists(lists.get("removeFrom", ()))
         rules = _Rules(self._account, self._faults, body, header, add_to, remove_from)
         rows = list(rows)
-        counters = Counter(totalRecords=len(rows), inserted=0, updated=0, rejected=0, error=0, ignored=0)
         self._order.shuffle(rows)
+        rows = rows[self._faults.get("rows_dropped") or 0 :]
+        counters = Counter(totalRecords=len(rows), inserted=0, updated=0, rejected=0, error=0, ignored=0)
         for outcome in ("rejected", "error"):
             count = self._faults.get({"rejected": "job_rejects", "error": "job_errors"}[outcome]) or 0
             counters[outcome] += len(rows[:count])

@@ -13,6 +13,8 @@ from array import array
 from singer_sdk.singerlib import Catalog
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.consent import known_contacts, new_contacts
+from target_cordial.cordial.errors import CordialError
 from target_cordial.delivery.importfile import write_csv
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.jobs import ImportFailedError
@@ -22,6 +24,7 @@ from target_cordial.intake.columns import Column, columns_of
 from target_cordial.intake.fit import field_schema, types_of
 from target_cordial.intake.lists import Lists
 from target_cordial.intake.mapping import Mapping
+from target_cordial.readback.single_contacts import NOBODY
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -77,11 +80,23 @@ def check(
             storage = open_storage()
             storage.check()
             checklist.ok("storage", f"{storage}: written, read back and deleted")
-    if settings.import_strategy == "upsert" and settings.subscribe_status is None:
-        checklist.note(
-            "consent", "no subscribe status is sent; Cordial itself makes a new contact `subscribed`"
-        )
+    checklist.note("consent", f"{known_contacts(settings)}; {new_contacts(settings)}")
     return columns, attributes
+
+
+def check_reading(settings: Settings, cordial: Cordial, checklist: Checklist) -> None:
+    """See whether single contacts may be read, which a run can do without."""
+    try:
+        cordial.contacts.find(settings.channel, NOBODY)
+    except CordialError as error:
+        checklist.note(
+            "contacts",
+            f"rows that Cordial rejects can be counted, but not named in the reject file: {error}",
+        )
+    else:
+        checklist.ok(
+            "contacts", "the key may read single contacts, so that rows that Cordial rejects are named"
+        )
 
 
 def check_fetch(

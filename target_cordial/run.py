@@ -14,10 +14,11 @@ import weakref
 from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError, failure_class, sentence_for
 from lytics_to_cordial.foreign_text import without_foreign
-from lytics_to_cordial.progress import Progress
+from lytics_to_cordial.progress import Progress, counted
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
-from target_cordial.check import check, check_fetch
+from target_cordial.check import check, check_fetch, check_reading
+from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
 from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.earlier_runs import clear_earlier_runs
@@ -101,6 +102,8 @@ class Run:
         """
         with self._signal.interruptible():
             check(self._settings, self._cordial, lambda: self._storage, checklist, streams)
+            if not checklist.failures:
+                check_reading(self._settings, self._cordial, checklist)
             if not fetch:
                 checklist.untried(
                     "fetch",
@@ -167,6 +170,9 @@ class Run:
             self.delivery.finish_exits(self._lists.size)
             if self._plan is None:
                 self._lists.measure()
+        problems = self.delivery.problems()
+        if problems:
+            raise UserError(" ".join(problems))
 
     @contextlib.contextmanager
     def ending_well(self) -> t.Iterator[None]:
@@ -244,6 +250,12 @@ class Run:
             log_records(totals, rejects.count)
             for line in list_lines(totals, sizes):
                 logger.info("%s", line)
+            if totals.inserted:
+                logger.info(
+                    "New in Cordial: %s; %s.",
+                    counted(totals.inserted, "contact"),
+                    new_contacts(self._settings),
+                )
             seconds = time.monotonic() - self._started_at
             whole = run_line(
                 totals, records=records, rejects=rejects.count, place=rejects.place, seconds=seconds

@@ -30,6 +30,7 @@ OWN_IMPORT_FIELDS = frozenset(
         "suppressTriggers",
         "lists",
         "nullMarker",
+        "subscribe",
     }
 )
 
@@ -153,8 +154,13 @@ class Settings:
     )
     subscribe_status: t.Literal["subscribed", "unsubscribed", "none"] | None = setting(
         "Subscribe status",
-        "Subscribe status to send for every enter. Unset sends none; Cordial itself makes a new contact `subscribed`.",
+        "Subscribe status of new contacts; known ones keep theirs. Each batch is two imports then: one that makes contacts, with the status, and one that updates them, without. Unset sends no status.",
         default=None,
+    )
+    keep_subscribe_status: bool = setting(
+        "Keep subscribe status",
+        "Ask with each import that sends no status that known contacts keep theirs (`subscribe: false`). What a new contact becomes then is not documented: it may get no campaigns. false: Cordial makes a new contact `subscribed`, and perhaps also a known one whose status is `none`.",
+        default=True,
     )
     suppress_triggers: bool = setting(
         "Suppress triggers", "Keep imports from starting Cordial's automated messages.", default=True
@@ -246,6 +252,10 @@ class Settings:
             raise UserError(
                 f"The setting import_options cannot hold {', '.join(taken)}: target-cordial fills these itself."
             )
+        if settings.subscribe_status is not None and not settings.keep_subscribe_status:
+            raise UserError(
+                "The setting subscribe_status is for new contacts alone, which keep_subscribe_status: false cannot promise: set it to true, or leave subscribe_status out."
+            )
         check_web_url("api_url", settings.api_url, example=cls.api_url)
         if settings.notify_url is not None:
             check_web_url("notify_url", settings.notify_url, example="https://hooks.example.com/...")
@@ -254,6 +264,11 @@ class Settings:
                 "The setting identifier_column must name the address of a channel, such as channels.email.address."
             )
         return settings
+
+    @property
+    def status_column(self) -> str:
+        """The Cordial column of the subscribe status."""
+        return f"channels.{self.channel}.subscribeStatus"
 
     @property
     def channel(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from target_cordial.cordial.attributes import AttributeCalls
 from target_cordial.cordial.connection import Connection
+from target_cordial.cordial.contacts import ContactCalls
 from target_cordial.cordial.imports import ImportCalls
 from target_cordial.cordial.jobs import JobCalls
 from target_cordial.cordial.lists import ListCalls
@@ -16,6 +17,7 @@ class Cordial:
         connection = Connection(api_url, api_key)
         self.metrics = connection.metrics
         self.attributes = AttributeCalls(connection)
+        self.contacts = ContactCalls(connection)
         self.lists = ListCalls(connection)
         self.imports = ImportCalls(connection)
         self.jobs = JobCalls(connection)

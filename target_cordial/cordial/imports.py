@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import typing as t
+from http import HTTPStatus
 
 import msgspec
 
 from target_cordial.cordial.answers import job_id_of, mapping, message_of
 from target_cordial.cordial.connection import decoded, raise_for_status
-from target_cordial.cordial.errors import SourceUnreadableError, UnansweredError
+from target_cordial.cordial.errors import CordialError, SourceUnreadableError, UnansweredError
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.connection import Connection
@@ -31,6 +32,12 @@ class ImportCalls:
             CordialError: If Cordial refused it; nothing was registered.
         """
         status, reply = self._connection.post(_PATH, body)
+        message = message_of(reply)
+        if status == HTTPStatus.NOT_ACCEPTABLE and "subscribe" in body and "subscribe" in message:
+            raise CordialError(
+                f"Cordial does not take the field subscribe of an import ({message}), which asks that known contacts keep their subscribe "
+                "status: set keep_subscribe_status to false, and ask Cordial's support what an import does to them then."
+            )
         raise_for_status(status, reply, _PATH)
         answer = mapping(decoded(reply)).get("jobId")
         job_id = job_id_of(answer)

@@ -59,6 +59,11 @@ class ListCalls:
             )
         return size
 
+    def is_there(self, target_list: ContactList) -> bool:
+        """Whether a list still has its id and its name, as far as Cordial says."""
+        reply = self._connection.get(f"{_PATH}/{target_list.id}/count", absent=None)
+        return reply is not None and mapping(reply).get("name", target_list.name) == target_list.name
+
     def create(self, name: str) -> ContactList | None:
         """Create a list, of a name in Cordial's alphabet; None if the name is taken, by a list made meanwhile or by an attribute."""
         status, body = self._connection.post(_PATH, {"name": name, "enhanced": True})

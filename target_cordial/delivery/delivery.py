@@ -59,6 +59,7 @@ class Delivery:
         self._folder = folder
         self._signal = signal
         self._header: list[str] = []
+        self._importer: FileImporter | None = None
         self._outcomes = Outcomes(rejects, settings.max_reject_percent)
         self._exits = HeldExits(folder / "exits.sqlite")
         self._outbox = Outbox(
@@ -83,6 +84,7 @@ class Delivery:
     def start(self, importer: FileImporter, header: list[str]) -> None:
         """Begin to import; enter files have these column names."""
         self._header = header
+        self._importer = importer
         self._workers.start(importer, self._settings.max_concurrent_imports)
 
     def enter(
@@ -218,6 +220,17 @@ class Delivery:
                 "allows, so none of these exits was sent or acknowledged: if they are right, run once with "
                 "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100."
             )
+
+    def problems(self) -> list[str]:
+        """What a person has to settle although all else is done, in sentences; asked once all is delivered."""
+        problems = self._outcomes.problems()
+        if self._importer is not None:
+            try:
+                with self._signal.interruptible():
+                    self._importer.finish()
+            except UserError as error:
+                problems.append(str(error))
+        return problems
 
     def progress(self) -> str:
         """How many imports there are; safe to ask from any thread."""

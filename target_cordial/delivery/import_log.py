@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from singer_sdk.metrics import Status
 
 from lytics_to_cordial.progress import counted, duration
-from target_cordial.delivery.imports import ImportResult, Stopped
+from target_cordial.delivery.registration import Stopped
 from target_cordial.history.metrics import log_import
 
 if t.TYPE_CHECKING:
+    from target_cordial.delivery.imports import ImportResult
     from target_cordial.delivery.order import ImportFile
     from target_cordial.delivery.workers import FileImporter
     from target_cordial.history.journal import Journal
@@ -42,6 +43,10 @@ class LoggedImporter:
         self._log(file, result)
         return result
 
+    def finish(self) -> None:
+        """See that what was imported is still there."""
+        self.importer.finish()
+
     def _log(self, file: ImportFile, result: ImportResult) -> None:
         kind = "exit" if file.is_exits else "enter"
         logger.info(
@@ -62,6 +67,6 @@ class LoggedImporter:
             inserted=result.inserted,
             updated=result.updated,
             ignored=result.ignored,
-            rejected=result.rejected,
+            rejected=result.lost.count,
             seconds=round(result.seconds, 3),
         )

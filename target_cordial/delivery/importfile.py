@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import os
 import secrets
@@ -15,6 +16,8 @@ if t.TYPE_CHECKING:
 Cells: t.TypeAlias = tuple[str, ...]
 """A row's cells as they are in the file, `quoted`: the identifier, then one for each attribute column."""
 LINES_AT_ONCE = 500
+MAX_CELL_CHARACTERS = 2**31 - 1
+"""More than csv.reader takes by default, and no less than a file may hold."""
 
 
 def new_import_file(folder: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> Path:
@@ -28,6 +31,19 @@ def new_import_file(folder: Path, header: t.Sequence[str], rows: t.Iterable[Cell
             "with room."
         ) from error
     return path
+
+
+def new_import_file_with(path: Path, column: str, cell: str) -> Path:
+    """Write an import file beside another, with the same rows and one more column that is the same in all of them."""
+    header, *rows = read_csv(path)
+    return new_import_file(path.parent, [*header, column], (tuple(map(quoted, (*row, cell))) for row in rows))
+
+
+def read_csv(path: Path) -> t.Iterator[list[str]]:
+    """The rows of an import file, its header first."""
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
+    with path.open(newline="", encoding="utf-8") as lines:
+        yield from csv.reader(lines)
 
 
 def write_csv(path: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> None:

@@ -1,4 +1,4 @@
-"""One import file's way: uploaded, registered with Cordial, followed until every job of it is final."""
+"""One import file's way: uploaded, registered with Cordial, followed until every job of it is final, and its losses named."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.errors import SourceUnreadableError, UnansweredError
-from target_cordial.cordial.jobs import Job
-from target_cordial.delivery.jobs import (
-    JOBS_PAGE,
-    LOOKUPS,
-    ImportFailedError,
-    Jobs,
-    rejected_rows,
-    sum_of_known,
-    total_rows,
-)
+from target_cordial.cordial.errors import CordialError
+from target_cordial.delivery.counters import Counters
+from target_cordial.delivery.importfile import new_import_file_with
+from target_cordial.delivery.jobs import Jobs
+from target_cordial.delivery.naming import LostRows, Naming
+from target_cordial.delivery.registration import Registrar, Stopped
+from target_cordial.readback.single_contacts import SingleContacts
 
 if t.TYPE_CHECKING:
     import datetime as dt
+    from pathlib import Path
 
     from target_cordial.cordial.api import Cordial
+    from target_cordial.cordial.jobs import Job
+    from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.order import ImportFile
     from target_cordial.settings import Settings
     from target_cordial.storage.storage import Storage
 
-REGISTRATIONS = 4
-"""How often a file is registered, under a new name each time, when nobody knows what became of the earlier call."""
-SOURCE_TRIES = 3
 KEPT_PREFIX = "kept-"
+CONFIRM_SECONDS = 10
+"""A list that was there is not asked for again so soon, but once more at the end."""
 
 logger = logging.getLogger("target-cordial")
+
+
+class ListGoneError(UserError):
+    """A list that was filled is not there any more."""
 
 
 @dataclass
@@ -45,7 +47,7 @@ class ImportResult:
     Attributes:
         name: Its last import name.
         job_id: Its job.
-        rejected: Rows that Cordial rejected or that were errors.
+        lost: The rows that are not in Cordial.
         inserted: New contacts; None if Cordial does not say, as with the next two.
         updated: Changed contacts.
         ignored: Rows that the strategy passed over.
@@ -54,15 +56,11 @@ class ImportResult:
 
     name: str
     job_id: str
-    rejected: int = 0
+    lost: LostRows = field(default_factory=LostRows)
     inserted: int | None = None
     updated: int | None = None
     ignored: int | None = None
     seconds: float = 0
-
-
-class Stopped(Exception):  # noqa: N818 - not an error: the run was told to end
-    """The run ends; what is not registered yet goes with the next run."""
 
 
 @dataclass
@@ -88,7 +86,16 @@ class Importer:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.jobs = Jobs(self.cordial, self.settings)
+        settings = self.settings
+        self.jobs = Jobs(self.cordial, settings)
+        self._confirmed: dict[ContactList, float] = {}
+        self._registrar = Registrar(self.cordial, self.storage, self.jobs, self.run_started_at, self.stopping)
+        self._naming = Naming(
+            SingleContacts(self.cordial, settings.channel),
+            self.null_marker,
+            self.jobs.pause,
+            makes_contacts=settings.import_strategy == "upsert",
+        )
 
     def deliver(self, file: ImportFile) -> ImportResult:
         """Bring one file, complete on this machine, into Cordial.
@@ -101,8 +108,55 @@ class Importer:
         if self.stopping.is_set():
             raise Stopped
         name = f"{self.run_name}-{file.number:04d}"
-        self.storage.put(f"{name}.csv", file.path)
-        names, job_id = self._register(file, name)
+        status = self.settings.subscribe_status
+        if status is None or file.is_exits or self.settings.import_strategy == "updateOnly":
+            last_name, job_id, counters = self._import(file, name, file.path, self._options(file))
+        else:
+            # A status is for new contacts alone. Whoever is known is passed over first, and then brought up to date without one.
+            with_status = new_import_file_with(file.path, self.settings.status_column, status)
+            inserting = self._options(file, "insertOnly", has_status=True)
+            *_, first = self._import(file, f"{name}-new", with_status, inserting)
+            with_status.unlink()
+            updating = self._options(file, "updateOnly")
+            last_name, job_id, second = self._import(file, f"{name}-known", file.path, updating)
+            counters = first.followed_by(second)
+        if (
+            file.target_list is not None
+            and time.monotonic() > self._confirmed.get(file.target_list, 0) + CONFIRM_SECONDS
+        ):
+            self._confirm(file.target_list)
+        lost = self._naming.lost_rows(file, counters)
+        file.path.unlink(missing_ok=True)
+        seconds = time.monotonic() - started
+        return ImportResult(
+            last_name, job_id, lost, counters.inserted, counters.updated, counters.ignored, seconds
+        )
+
+    def finish(self) -> None:
+        """See that the lists that were filled are still there.
+
+        Raises:
+            UserError: If one is not.
+        """
+        for target_list in [*self._confirmed]:
+            self._confirm(target_list)
+
+    def _confirm(self, target_list: ContactList) -> None:
+        """See that a list is there: nobody says whether an import fails for want of it, or passes over it."""
+        with contextlib.suppress(CordialError):
+            if not self.cordial.lists.is_there(target_list):
+                raise ListGoneError(
+                    f"The list {target_list.name!r} (id {target_list.id}) was deleted or renamed in Cordial while the run filled it, so "
+                    "nothing since is acknowledged: bring it back or set list_name, then run once with --full-refresh."
+                )
+        self._confirmed[target_list] = time.monotonic()
+
+    def _import(
+        self, file: ImportFile, name: str, path: Path, options: dict[str, t.Any]
+    ) -> tuple[str, str, Counters]:
+        """Import a file under a name; its last name, its job and what that says of the rows."""
+        self.storage.put(f"{name}.csv", path)
+        names, job_id = self._registrar.register(name, options)
         job = self.jobs.follow(job_id, names[-1])
         children: list[Job] = []
         if len(names) > 1 or job.outcomes < file.rows:
@@ -114,117 +168,62 @@ class Importer:
                 if relative.parent_id == job_id
             ]
             job = self.jobs.wait_until_done(job_id, names[-1])
-        result = self._result(file, names[-1], job, children)
-        result.seconds = time.monotonic() - started
-        self._put_away(f"{names[-1]}.csv", keep=result.rejected > 0)
-        file.path.unlink(missing_ok=True)
-        return result
+        self._put_away(f"{names[-1]}.csv")
+        counters = Counters.of(file.rows, job, children)
+        _compare(names[-1], job_id, counters)
+        return names[-1], job_id, counters
 
-    def _register(self, file: ImportFile, name: str) -> tuple[list[str], str]:
-        """Register a file; when a call's answer was lost, nobody knows whether it was, which is settled in four steps.
-
-        Returns:
-            All names under which it was registered, and the id of the last job.
-        """
-        names = [name]
-        while True:
-            try:
-                return names, self._start(file, names[-1])
-            except UnansweredError as error:
-                # 1. The call may have arrived: then its job is listed sooner or later.
-                job = self._look_up(names[-1])
-                if job is not None:
-                    logger.warning("Import %s was registered although its answer was lost.", names[-1])
-                    return names, job.id
-                # 2. Tries have an end.
-                if len(names) == REGISTRATIONS:
-                    raise ImportFailedError(
-                        f"Import {name} could not be registered in {REGISTRATIONS} tries ({error}) "
-                        "What it holds is not acknowledged: run again."
-                    ) from error
-            if self.stopping.is_set():
-                raise Stopped
-            # 3. A call that still arrives now finds no file under the name that it was given.
-            new_name = f"{name}-{len(names) + 1}"
-            self.storage.rename(f"{names[-1]}.csv", f"{new_name}.csv")
-            logger.warning(
-                "Nobody knows whether import %s was registered; registering it as %s.", names[-1], new_name
-            )
-            # 4. The file goes again, and `deliver` waits for the jobs of all its names.
-            names.append(new_name)
-
-    def _start(self, file: ImportFile, name: str) -> str:
-        for tries_left in range(SOURCE_TRIES - 1, -1, -1):
-            if self.stopping.is_set():
-                raise Stopped
-            try:
-                return self.cordial.imports.start(self._body(file, name))
-            except SourceUnreadableError:
-                if not tries_left:
-                    raise
-                self.jobs.pause()
-        raise AssertionError
-
-    def _body(self, file: ImportFile, name: str) -> dict[str, t.Any]:
-        """The import call (Cordial Swagger v2: ContactImportJob)."""
-        body: dict[str, t.Any] = {
+    def _options(
+        self,
+        file: ImportFile,
+        strategy: t.Literal["insertOnly", "updateOnly"] | None = None,
+        *,
+        has_status: bool = False,
+    ) -> dict[str, t.Any]:
+        """What to ask of an import (Cordial Swagger v2: ContactImportJob)."""
+        options: dict[str, t.Any] = {
             **self.settings.import_options,
-            "importName": name,
-            "source": self.storage.source(f"{name}.csv"),
             "hasHeader": True,
             "nullMarker": self.null_marker,
             "suppressTriggers": self.settings.suppress_triggers,
         }
         if file.is_exits or self.settings.import_strategy == "updateOnly":
-            body["strategy"] = "updateOnly"
+            strategy = "updateOnly"
+        if strategy is not None:
+            options["strategy"] = strategy
         if file.target_list is not None:
-            body["lists"] = {"removeFrom" if file.is_exits else "addTo": [file.target_list.name]}
-        return body
+            options["lists"] = {"removeFrom" if file.is_exits else "addTo": [file.target_list.name]}
+        if self.settings.keep_subscribe_status and not has_status:
+            # Known contacts keep their status (Cordial support, article 203886058; not in the Swagger).
+            options["subscribe"] = False
+        return options
 
-    def _look_up(self, name: str) -> Job | None:
-        """The job of a call whose answer was lost, when it is listed within the grace period."""
-        for _ in range(LOOKUPS):
-            with contextlib.suppress(UnansweredError):
-                for job in self.jobs.listed(self.run_started_at):
-                    if job.import_name == name:
-                        return job if job.parent_id is None else Job(id=job.parent_id, status="")
-            self.jobs.pause()
-        return None
-
-    def _result(self, file: ImportFile, name: str, job: Job, children: list[Job]) -> ImportResult:
-        # Whether a job's counters hold those of its children is not documented: the greater of both covers either.
-        rejected = max(rejected_rows(job), sum(map(rejected_rows, children)))
-        totals = (total_rows(job), sum_of_known(map(total_rows, children)))
-        total = max((total for total in totals if total is not None), default=None)
-        if total is None:
-            logger.warning(
-                "Import %s (job %s) has no counters: its %d rows cannot be checked.", name, job.id, file.rows
-            )
-        elif total < file.rows:
-            raise ImportFailedError(
-                f"Import {name} (job {job.id}) accounts for {total} of {file.rows} rows: look at the job in {JOBS_PAGE}; "
-                "what it holds is not acknowledged and goes again with the next run."
-            )
-        elif total > file.rows:
-            logger.warning(
-                "Import %s (job %s) counts %d rows where %d were sent.", name, job.id, total, file.rows
-            )
-        return ImportResult(
-            name=name,
-            job_id=job.id,
-            rejected=rejected,
-            inserted=sum_of_known(part.inserted for part in (job, *children)),
-            updated=sum_of_known(part.updated for part in (job, *children)),
-            ignored=sum_of_known(part.ignored for part in (job, *children)),
-        )
-
-    def _put_away(self, name: str, *, keep: bool) -> None:
-        """Delete an imported file, or keep it as evidence of rejected rows; neither can undo the import."""
+    def _put_away(self, name: str) -> None:
+        """Delete an imported file, or keep it if the user wants to; neither can undo the import."""
         try:
-            if keep or self.settings.keep_files:
+            if self.settings.keep_files:
                 # Under its own name the next run would take it for a leftover and delete it.
                 self.storage.rename(name, KEPT_PREFIX + name)
             else:
                 self.storage.delete(name)
         except UserError as error:
             logger.warning("Import file %s is imported but stays in the storage: %s", name, error)
+
+
+def _compare(name: str, job_id: str, counters: Counters) -> None:
+    """Say it when the counters of an import do not add up to the rows that were sent."""
+    rows, total = counters.rows, counters.total
+    if total is None:
+        logger.warning(
+            "Import %s (job %s) has no counters: its %d rows cannot be checked.", name, job_id, rows
+        )
+    elif total != rows:
+        logger.warning("Import %s (job %s) counts %d rows where %d were sent.", name, job_id, total, rows)
+    elif counters.most_lost > counters.lost:
+        logger.warning(
+            "The counters of import %s (job %s) do not add up: no outcome is told of %d of its %d rows.",
+            name,
+            job_id,
+            counters.most_lost - counters.lost,
+            rows,
+        )

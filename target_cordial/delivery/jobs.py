@@ -1,4 +1,4 @@
-"""Import jobs in Cordial: listed, followed until they are final, and what their counters say."""
+"""Import jobs in Cordial: listed, and followed until they are final."""
 
 from __future__ import annotations
 
@@ -157,24 +157,6 @@ class Jobs:
     def pause(self) -> None:
         """Wait until it is time to ask Cordial again."""
         time.sleep(self.settings.poll_interval_seconds)
-
-
-def rejected_rows(job: Job) -> int:
-    """How many rows of a job Cordial rejected, or could not import."""
-    return (job.rejected or 0) + (job.errors or 0)
-
-
-def total_rows(job: Job) -> int | None:
-    """How many rows a job accounts for; None if it has no counters."""
-    if job.total_records is not None:
-        return job.total_records
-    return sum_of_known((job.inserted, job.updated, job.rejected, job.errors, job.ignored))
-
-
-def sum_of_known(counts: t.Iterable[int | None]) -> int | None:
-    """The sum of the counts that Cordial told; None if it told none."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
 
 
 def _relatives_of(listed: list[Job], names: set[str], job: Job) -> list[Job]:

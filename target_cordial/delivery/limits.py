@@ -6,6 +6,7 @@ from lytics_to_cordial.errors import UserError
 
 ALWAYS_PASS = 100
 """So many exits or rejects pass whatever the percentage: a small list moves by much."""
+FEW_ROWS = 10
 HOPELESS_REJECTS = 10_000
 """With so many rejects, too many for what was read so far, the end of the input is not waited for."""
 
@@ -28,6 +29,11 @@ def too_many_rejects(rejects: int, records: int, max_percent: float) -> bool:
 def hopeless_rejects(rejects: int, records: int, max_percent: float) -> bool:
     """Whether so many were rejected that the rest of the input is not waited for; fewer may still be few in the end."""
     return rejects >= HOPELESS_REJECTS and too_many_rejects(rejects, records, max_percent)
+
+
+def mostly_lost(lost: int, rows: int) -> bool:
+    """Whether Cordial rejected, or did not count, most rows of a file that has more than a few."""
+    return rows > FEW_ROWS and 2 * lost > rows
 
 
 def too_many_removals(exits: int, contacts: int, max_percent: float) -> bool:

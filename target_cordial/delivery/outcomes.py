@@ -6,9 +6,9 @@ import logging
 import typing as t
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.delivery.imports import KEPT_PREFIX
+from lytics_to_cordial.progress import counted
 from target_cordial.delivery.jobs import JOBS_PAGE
-from target_cordial.delivery.limits import hopeless_rejects, too_many_rejects
+from target_cordial.delivery.limits import hopeless_rejects, mostly_lost, too_many_rejects
 from target_cordial.history.journal import NO_LIST
 from target_cordial.history.totals import Totals
 
@@ -55,19 +55,46 @@ class Outcomes:
         totals.rows += file.rows
         totals.imports_of[name] += 1
         totals.by_list[name]["exits" if file.is_exits else "enters"] += file.rows
-        if not result.rejected:
+        totals.inserted += result.inserted or 0
+        lost = result.lost
+        if not lost.count:
             return
-        totals.rejected += result.rejected
-        totals.rejected_of[name] += result.rejected
-        self._rejects.add_import(result, file.rows)
+        self._rejects.add_import(file, result)
         sentence = (
-            f"Cordial rejected {result.rejected} of {file.rows} rows of import {result.name} (job {result.job_id}): "
-            f"download them within 7 days in {JOBS_PAGE}; the file is kept in the storage as {KEPT_PREFIX}{result.name}.csv"
+            f"Cordial rejected {lost.count} of {file.rows} rows of import {result.name} (job {result.job_id}): {len(lost.named)} are named "
+            f"in {self._rejects.place}"
         )
-        if file.is_exits:
-            raise UserError(f"{sentence}. These exits are not acknowledged and go again with the next run.")
+        if lost.unnamed:
+            sentence += f", {lost.unnamed} could not be named, so download them within 7 days in {JOBS_PAGE}. {lost.why.rstrip('.')}"
+        if mostly_lost(lost.count, file.rows):
+            raise UserError(
+                f"{sentence}. With so many something is wrong with all of them, so nothing of this import is acknowledged: correct it, then run again."
+            )
         logger.warning("%s.", sentence)
+        if file.is_exits:
+            totals.exits_failed[name] += lost.count
+            return
+        totals.rejected += lost.count
+        totals.rejected_of[name] += lost.count
+        if lost.unnamed:
+            totals.unnamed[result.job_id] += lost.unnamed
         self.raise_hopeless_rejects()
+
+    def problems(self) -> list[str]:
+        """What a person has to settle although all else is done, in sentences."""
+        exits, unnamed = self.totals.exits_failed, self.totals.unnamed
+        problems = []
+        if exits:
+            problems.append(
+                f"{counted(exits.total(), 'exit')} of {', '.join(sorted(exits))} could not be done: see {self._rejects.place}."
+            )
+        if unnamed:
+            problems.append(
+                f"Cordial rejected {counted(unnamed.total(), 'row')} that could not be named (job {', '.join(unnamed)}). All others are "
+                f"acknowledged, and these do not go again by themselves: download them within 7 days in {JOBS_PAGE}, correct them at "
+                "their source, then run once with --full-refresh."
+            )
+        return problems
 
     def has_too_many_rejects(self) -> bool:
         """Whether more records were rejected so far than `max_reject_percent` allows."""

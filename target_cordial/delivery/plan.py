@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import string
@@ -11,6 +10,7 @@ import typing as t
 from array import array
 
 from lytics_to_cordial.progress import counted, duration
+from target_cordial.delivery.importfile import read_csv
 from target_cordial.delivery.imports import ImportResult
 from target_cordial.history.summary import read_text, reject_reasons, rows_text
 
@@ -23,8 +23,6 @@ if t.TYPE_CHECKING:
 
 SAMPLE_ROWS = 3
 SHOWN_CHARACTERS = 20
-MAX_CELL_CHARACTERS = 2**31 - 1
-"""More than csv.reader takes by default, and no less than a file may hold."""
 CALLS_OF_EVERY_RUN = 10
 """The check and the look at earlier runs, about."""
 _SHARDS = 256
@@ -61,6 +59,9 @@ class Plan:
                 self._contacts[contact % _SHARDS].append(contact)
         file.path.unlink()
         return ImportResult(name=file.path.stem, job_id="")
+
+    def finish(self) -> None:
+        """Nothing was imported."""
 
     def lines(
         self,
@@ -99,9 +100,7 @@ class Plan:
         yield "nothing was uploaded, created, imported or acknowledged."
 
     def _keep_samples(self, file: ImportFile) -> None:
-        csv.field_size_limit(MAX_CELL_CHARACTERS)
-        with file.path.open(newline="", encoding="utf-8") as lines:
-            self._header, *rows = itertools.islice(csv.reader(lines), 1 + SAMPLE_ROWS)
+        self._header, *rows = itertools.islice(read_csv(file.path), 1 + SAMPLE_ROWS)
         samples = [(file.number, [masked(cell, self._null_marker) for cell in row]) for row in rows]
         # Threads bring files in any order; those of the first files are kept.
         self._samples = sorted([*self._samples, *samples], key=lambda sample: sample[0])[:SAMPLE_ROWS]

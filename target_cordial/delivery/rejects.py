@@ -14,6 +14,7 @@ from target_cordial.storage.storage import folder_beside
 
 if t.TYPE_CHECKING:
     from target_cordial.delivery.imports import ImportResult
+    from target_cordial.delivery.order import ImportFile
     from target_cordial.settings import Settings
 
 FLUSH_AFTER = 1_000
@@ -47,20 +48,27 @@ class Rejects:
         self.count += 1
         self._add({"stream": stream, "reason": reason, "field": field, "record": record})
 
-    def add_import(self, result: ImportResult, rows: int) -> None:
-        """Report an import of so many rows of which Cordial rejected some; it does not name them."""
-        self._add(
-            {
-                "import_name": result.name,
-                "job_id": result.job_id,
-                "rows": rows,
-                "rejected": result.rejected,
+    def add_import(self, file: ImportFile, result: ImportResult) -> None:
+        """Report an import of which Cordial did not take all rows: those that are named, and how many there are."""
+        job = {
+            "list": file.target_list and file.target_list.name,
+            "kind": "exit" if file.is_exits else "enter",
+            "import_name": result.name,
+            "job_id": result.job_id,
+        }
+        for row in result.lost.named:
+            self._add({**job, "reason": "rejected by Cordial", "record": row})
+        if result.lost.unnamed:
+            counts = {
+                "rows": file.rows,
+                "rejected": result.lost.count,
+                "unnamed": result.lost.unnamed,
                 "inserted": result.inserted,
                 "updated": result.updated,
                 "ignored": result.ignored,
-                "reason": f"Cordial rejected rows of this import: download them within 7 days in {JOBS_PAGE}",
             }
-        )
+            reason = f"Cordial rejected rows of this import: download them within 7 days in {JOBS_PAGE}"
+            self._add({**job, **counts, "reason": reason})
 
     def flush(self) -> None:
         """Make everything so far durable."""

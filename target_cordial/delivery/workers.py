@@ -6,7 +6,7 @@ import threading
 import typing as t
 
 from lytics_to_cordial.errors import UserError, without_message
-from target_cordial.delivery.imports import Stopped
+from target_cordial.delivery.registration import Stopped
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,10 @@ class FileImporter(t.Protocol):
             Stopped: If the run ends before the file is registered.
             UserError: If it cannot be imported; the sentence says why.
         """
+        ...
+
+    def finish(self) -> None:
+        """See that what was imported is still there; raises `UserError` if not."""
         ...
 
 

@@ -16,20 +16,26 @@ class Totals:
     Attributes:
         arrived: Records to send, by list name and kind: `enters`, `updates` or `exits`.
         ignored_exits: Exits passed over because of `list_action`.
+        exits_failed: Exits that could not be done, by list name, or by stream where no list is known.
         rows: Rows imported.
         imports: Imports done.
-        rejected: Rows rejected by Cordial.
+        inserted: Contacts that are new in Cordial, as far as it says.
+        rejected: Rows of enters rejected by Cordial.
+        unnamed: Rows rejected by Cordial that nobody could name, by job.
         by_list: Rows imported, as `enters` and `exits`, by list name.
         imports_of: Imports done, by list name.
-        rejected_of: Rows rejected by Cordial, by list name.
+        rejected_of: Rows of enters rejected by Cordial, by list name.
         reject_reasons: Records rejected here, by reason.
     """
 
     arrived: Counter[tuple[str, str]] = field(default_factory=Counter)
     ignored_exits: int = 0
+    exits_failed: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     imports: int = 0
+    inserted: int = 0
     rejected: int = 0
+    unnamed: Counter[str] = field(default_factory=Counter)
     by_list: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     imports_of: Counter[str] = field(default_factory=Counter)
     rejected_of: Counter[str] = field(default_factory=Counter)

@@ -6,7 +6,6 @@ import typing as t
 
 import msgspec
 
-from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import EMPTY, RejectedError
 from target_cordial.intake.columns import quoted_all
 
@@ -33,10 +32,6 @@ class RowWriter:
     def __init__(self, columns: t.Sequence[Column], settings: Settings, null_marker: str) -> None:
         self.columns = columns
         self.header = [settings.identifier_column, *[column.header for column in columns]]
-        self._last: Cells = ()
-        if settings.subscribe_status is not None:
-            self.header.append(f"channels.{settings.channel}.subscribeStatus")
-            self._last = (quoted(settings.subscribe_status),)
         # Only a contact that is created, or whose attribute is emptied, can end up without it.
         may_lack = settings.import_strategy == "upsert" or settings.null_values == "clear"
         self._required: dict[str, list[Column]] = {}
@@ -62,8 +57,7 @@ class RowWriter:
                 if all(value is msgspec.UNSET or value in EMPTY for value in values_of_parts):
                     reason = f"no value for the required attribute {key}"
                     rejects.setdefault(number, RejectedError(reason, columns[0].field))
-        last = ([cell] * len(keys) for cell in self._last)
-        return list(zip(quoted_all(keys), *cells, *last, strict=True))
+        return list(zip(quoted_all(keys), *cells, strict=True))
 
 
 def _values_of(field: str, values: t.Mapping[str, Values]) -> Values:

@@ -55,7 +55,7 @@ def test_a_check_of_what_works_says_so_line_by_line_and_changes_nothing(box):
     [named] = [text for what, text in good if what == "list"]
     assert named.startswith("Lytics_{audience_name}: named by each record")
     assert ("storage", f"{box.storage_url}: written, read back and deleted") in good
-    assert "Cordial itself makes a new contact `subscribed`" in dict(lines(result, "note"))["consent"]
+    assert "they may get no campaigns, so look at one" in dict(lines(result, "note"))["consent"]
     assert {what for what, _ in lines(result, "untried")} == {"permissions", "field", "fetch"}
     assert lines(result, "failed") == []
     assert "\x1b" not in result.output, "plain in a pipe"
@@ -146,9 +146,20 @@ def test_a_file_that_cordial_cannot_fetch_or_read_is_one_line_and_leaves_nothing
     assert box.files() == []
 
 
-def test_a_subscribe_status_that_is_set_is_not_warned_of(box):
-    assert "subscribed`" not in check(box.target_config(subscribe_status="none")).output
-    assert "subscribed`" not in check(box.target_config(import_strategy="updateOnly")).output
+def test_the_check_says_what_becomes_of_new_contacts(box):
+    consents = {
+        name: dict(lines(check(box.target_config(**config)), "note"))["consent"].partition("; ")[2]
+        for name, config in {
+            "status": {"subscribe_status": "none"},
+            "update": {"import_strategy": "updateOnly"},
+            "unasked": {"keep_subscribe_status": False},
+        }.items()
+    }
+    assert consents == {
+        "status": "new contacts get the status `none` (subscribe_status)",
+        "update": "no new contacts are made (import_strategy is updateOnly)",
+        "unasked": "Cordial makes new contacts `subscribed`",
+    }
 
 
 def test_no_line_of_a_good_check_reads_like_a_failure_to_meltano(box):

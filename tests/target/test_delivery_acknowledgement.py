@@ -200,21 +200,23 @@ def test_a_rejected_enter_is_acknowledged_because_it_is_in_the_reject_report(box
         for path in sorted((box.folder / "rejects").iterdir())
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
-    assert {entry["reason"].partition(":")[0] for entry in entries} == {
-        "Cordial rejected rows of this import",
+    assert {entry["reason"] for entry in entries} == {
+        "rejected by Cordial",
         "the identifier is not an e-mail address",
     }
 
 
-def test_a_rejected_exit_is_not_acknowledged(box):
+def test_a_rejected_exit_is_acknowledged_and_counted_as_open(box):
     box.account.put_contact(ADA, {}, "subscribed")
     box.account.join(box.account.add_list(LIST), ADA)
     box.fault("job_rejects", 1)
     result = run(quick_config(box), [AUDIENCE_SCHEMA, exit_(ADA), state({"at": 1})])
-    assert result.code == 1
-    assert "not acknowledged" in result.message
-    assert result.states == []
-    assert run(quick_config(box), [AUDIENCE_SCHEMA]).code == 0
+    assert result.code != 0
+    assert "1 exit of Lytics_VIP_Customers could not be done" in result.message
+    assert result.states == [{"at": 1}]
+    [report] = (box.folder / "rejects").iterdir()
+    entry = json.loads(report.read_text(encoding="utf-8"))
+    assert (entry["kind"], entry["record"]) == ("exit", {"channels.email.address": ADA})
     box.clear_faults()
     assert run(quick_config(box), [AUDIENCE_SCHEMA, exit_(ADA), state({"at": 1})]).states == [{"at": 1}]
     assert box.list_members(LIST) == set()

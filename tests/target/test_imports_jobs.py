@@ -12,7 +12,6 @@ from tests.target.running import (
     enter,
     import_calls,
     job_lists,
-    kept_files,
     quick_config,
     run,
     started,
@@ -144,38 +143,6 @@ def test_counters_may_be_text(box):
     assert "counters" not in result.log
 
 
-@pytest.mark.parametrize("short", [1, 3])
-def test_a_job_that_accounts_for_fewer_rows_than_were_sent_is_an_error(box, short):
-    box.fault("counters_short", short)
-    result = run(quick_config(box), MESSAGES)
-    assert result.code == 1
-    assert f"accounts for {3 - short} of 3 rows" in result.message
-    assert result.states == []
-
-
-@pytest.mark.parametrize("fault", ["job_rejects", "job_errors"])
-def test_rows_that_cordial_rejects_are_told_with_job_counters_and_place_and_their_file_is_kept(box, fault):
-    box.fault(fault, 2)
-    result = run(quick_config(box), MESSAGES)
-    assert result.code == 0, result.log
-    [name] = [call["importName"] for call in import_calls(box)]
-    [file] = kept_files(box)
-    assert file == f"kept-{name}.csv"
-    assert f"Cordial rejected 2 of 3 rows of import {name}" in result.log
-    assert "within 7 days" in result.log
-    assert "0 rejected here and 2 by Cordial" in result.log
-    assert result.states == [{"at": 3}]
-
-
-def test_a_kept_file_is_not_taken_for_a_leftover(box):
-    box.fault("job_rejects", 1)
-    assert run(quick_config(box), MESSAGES).code == 0
-    box.clear_faults()
-    kept = box.files()
-    assert run(quick_config(box), MESSAGES).code == 0
-    assert box.files() == kept
-
-
 def test_a_throttled_job_is_waited_for(box):
     box.fault("job_throttled", 0.3)
     assert run(quick_config(box), MESSAGES).states == [{"at": 3}]
@@ -219,6 +186,12 @@ def test_answers_that_come_and_go_are_no_progress(box):
     assert result.code == 1
     assert "has shown no progress" in result.message
     box.clear_faults()
+
+
+def test_files_are_deleted_when_their_import_is_done_also_if_rows_were_rejected(box):
+    box.fault("job_rejects", 1)
+    assert run(quick_config(box), MESSAGES).code == 0
+    assert box.files() == []
 
 
 def test_files_are_deleted_when_their_import_is_done_unless_they_are_to_be_kept(box):

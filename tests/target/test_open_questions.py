@@ -1,9 +1,11 @@
 """What nobody knows of Cordial: each answer that it may give is acted out, and the list is right with all of them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from sandbox.fault_kinds import KINDS
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
@@ -127,3 +129,11 @@ def test_a_first_look_comes_soon_and_later_ones_further_and_further_apart(box):
     assert (result.code, result.states) == (0, [{"at": 1}]), result.log
     looks = [call for call in box.requests if re.match("/v2/jobs/.", call.path)]
     assert 1 < len(looks) < 6
+
+
+def test_each_fault_of_cordial_is_acted_out_by_a_test_of_the_target():
+    folders = [Path(__file__).parent, Path(__file__).parents[1] / "end_to_end"]
+    text = "".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("*.py"))
+    faults = [kind.name for kind in KINDS.values() if kind.server == "cordial"]
+    assert len(faults) > 40
+    assert [name for name in faults if f'"{name}"' not in text and not name.startswith("export_")] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.target.running import AUDIENCE_SCHEMA, enter, exit_, record, run, schema, started, state
+from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, record, run, schema, started, state
 from tests.target.servers import new_key, public_line, sftp_server
 
 
@@ -147,14 +147,28 @@ def test_an_import_with_rows_that_cordial_rejected_is_reported_with_its_job_and_
     result = run(box.target_config(), messages)
     assert result.code == 0, result.log
     assert result.states == [{"at": 1}]
-    (line,) = report(box)
     (job,) = box.account.jobs()
-    assert line["job_id"] == job
-    assert line["import_name"] == box.jobs()[0]["metadata"]["importName"]
-    assert (line["rows"], line["rejected"], line["inserted"]) == (5, 2, 3)
-    assert "within 7 days in https://admin.cordial.io (Data, Data jobs)" in line["reason"]
-    assert box.files() == [f"kept-{line['import_name']}.csv"]
+    name = box.jobs()[0]["metadata"]["importName"]
+    addresses = {f"p{number}@example.com" for number in range(5)} - box.contacts().keys()
+    assert len(addresses) == 2
+    assert [line["record"]["channels.email.address"] for line in report(box)] == sorted(addresses)
+    for line in report(box):
+        assert (line["reason"], line["job_id"], line["import_name"]) == ("rejected by Cordial", job, name)
+        assert (line["list"], line["kind"]) == (LIST, "enter")
+    assert box.files() == []
     assert "2 by Cordial" in result.log
+
+
+def test_an_import_whose_rejected_rows_cannot_be_named_is_reported_with_its_job_and_where_to_look(box):
+    box.fault("job_rejects", 2)
+    box.fault("cordial_status", 403, path="GET /v2/contacts/")
+    messages = [AUDIENCE_SCHEMA, *[enter(f"p{number}@example.com") for number in range(5)], state({"at": 1})]
+    result = run(box.target_config(), messages)
+    assert result.code != 0
+    assert result.states == [{"at": 1}]
+    (line,) = report(box)
+    assert (line["rows"], line["rejected"], line["unnamed"], line["inserted"]) == (5, 2, 2, 3)
+    assert "within 7 days in https://admin.cordial.io (Data, Data jobs)" in line["reason"]
 
 
 def test_the_closing_line_counts_both_kinds_of_rejects(box):

@@ -1,8 +1,5 @@
 """Nobody is removed by accident, nobody is created by an exit, and consent is not ours to give."""
 
-import csv
-import io
-
 import pytest
 
 from tests.target.running import (
@@ -195,18 +192,9 @@ def test_no_subscribe_status_is_sent_unless_the_user_set_one(box):
     [text] = kept_files(box).values()
     assert "subscribeStatus" not in text
     checked = run(quick_config(box), arguments=["--check"])
-    assert "no subscribe status is sent; Cordial itself makes a new contact `subscribed`" in checked.output
-
-
-@pytest.mark.parametrize("status", ["subscribed", "unsubscribed", "none"])
-def test_a_subscribe_status_that_is_set_goes_with_enters_and_never_with_exits(box, status):
-    config = quick_config(box, subscribe_status=status, keep_files=True)
-    result = run(config, [AUDIENCE_SCHEMA, enter(ADA), exit_(BOB)])
-    assert result.code == 0, result.log
-    enters, exits = (list(csv.DictReader(io.StringIO(text))) for text in kept_files(box).values())
-    assert [row["channels.email.subscribeStatus"] for row in enters] == [status]
-    assert exits == [{"channels.email.address": BOB}]
-    assert box.contacts()[ADA].subscribe_status == status
+    assert (
+        "contacts that Cordial knows keep their subscribe status; new contacts come without" in checked.output
+    )
 
 
 @pytest.mark.parametrize("status", [None, "subscribed"])
