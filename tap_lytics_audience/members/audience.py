@@ -87,7 +87,7 @@ class AudiencePass:
             self.reading.slug,
             exits,
             members,
-            leaves_nobody=exits >= members and not self._changes.has_seen,
+            leaves_nobody=exits >= members and not self._changes.seen_count,
             max_exit_percent=self._settings.max_exit_percent,
         )
         if self._scans_all:

@@ -142,11 +142,6 @@ class Changes:
         return max(BLOCK_ROWS, min(MAX_BLOCK_ROWS, (self._known_count + self._seen_count) // BLOCKS))
 
     @property
-    def has_seen(self) -> bool:
-        """Whether any member was seen."""
-        return self._seen_count > 0
-
-    @property
     def profile_count(self) -> int:
         """How many different profiles were seen."""
         return self.tables.number("SELECT count(DISTINCT id) FROM profiles")

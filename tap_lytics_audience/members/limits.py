@@ -94,3 +94,22 @@ def check_whole(audience: str, seen: int, expected: int | None, shortfall_percen
             f"The scan of audience {audience!r} gave {seen} of {expected} profiles, {limit if shortfall_percent else 'and all are needed'}, "
             "so no exit of it was sent: run again later, and tell Lytics' support if it stays so."
         )
+
+
+def check_identified(audience: str, profiles: int, identifier: str, max_exit_percent: float) -> None:
+    """See that an audience of which nobody can be identified is meant.
+
+    Args:
+        audience: The audience's slug.
+        profiles: How many profiles were read, none of them with an identifier.
+        identifier: The identifier's field.
+        max_exit_percent: The limit of exits, which at 100 lets this pass, too.
+
+    Raises:
+        UserError: If nobody said that it is.
+    """
+    if profiles > FEW_EXITS and max_exit_percent < OFF_PERCENT:
+        raise UserError(
+            f"None of the {profiles} profiles of audience {audience!r} has {identifier}, so nobody of it was sent: correct identifier_field, "
+            "or take it out of audiences; if they all lost it, run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."
+        )

@@ -155,6 +155,9 @@ class Reading:
         if self.expected is not None and limits.is_short(seen, self.expected, shortfall_percent):
             self.audience = replace(self.audience, size=self.account.lytics.size(self.audience.id))
         limits.check_whole(self.slug, seen, self.expected, shortfall_percent)
+        if not self.changes.seen_count:
+            most = self.account.settings.max_exit_percent
+            limits.check_identified(self.slug, seen, self.selection.identifier, most)
 
     def describe(self) -> str:
         """How much was read, for the log."""

@@ -39,7 +39,7 @@ def refused(box):
 
 
 def unknown(box):
-    box.fault("lytics_status", 404, path=f"GET /api/segment/{BAD}")
+    box.world.rename_audience(BAD, new_slug="worse")
 
 
 def short(box):
@@ -90,13 +90,14 @@ def test_what_is_wrong_with_one_audience_fails_the_run_after_the_others_are_done
 
 
 def test_an_audience_that_is_back_goes_on_where_it_was(box):
-    first = run(box.tap_config())
+    config = box.tap_config()
+    first = run(config)
     unknown(box)
-    second = run(box.tap_config(), first.state)
+    second = run(config, first.state)
     assert "has no audience" in second.error
-    box.clear_faults()
+    box.world.rename_audience("worse", new_slug=BAD)
     box.world.enter(BAD)
-    third = run(box.tap_config(), second.state)
+    third = run(config, second.state)
     assert third.error == ""
     assert third.changes == ["enter"]
     assert third.state["bookmarks"][STREAM]["ended"] == third.state["bookmarks"][STREAM]["run"]["number"]
