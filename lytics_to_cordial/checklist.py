@@ -7,7 +7,7 @@ import typing as t
 
 import click
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import UserError, joined
 from lytics_to_cordial.foreign_text import cleaned
 
 if t.TYPE_CHECKING:
@@ -24,11 +24,11 @@ class Checklist:
     """Shows one line for each thing that is tried: its status, its topic in a word, and a sentence.
 
     Attributes:
-        failures: What does not work, one sentence for each thing, which says what to change.
+        failures: What does not work, an error for each thing.
     """
 
     def __init__(self, show: Callable[[Status, str, str], None]) -> None:
-        self.failures: list[str] = []
+        self.failures: list[UserError] = []
         self._show = show
 
     def ok(self, topic: str, text: str) -> None:
@@ -49,13 +49,13 @@ class Checklist:
         try:
             yield
         except UserError as error:
-            self.failures.append(str(error))
+            self.failures.append(error)
             self._show("failed", topic, str(error))
 
     def raise_failures(self) -> None:
-        """Raise a UserError with all failures, if there are any."""
+        """Raise all failures as one, if there are any."""
         if self.failures:
-            raise UserError(" ".join(self.failures))
+            raise joined(self.failures)
 
 
 def print_line(status: Status, topic: str, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import typing as t
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 
 
 class FolderError(UserError):
@@ -23,6 +23,10 @@ class FolderError(UserError):
     sentence: t.ClassVar[str] = (
         "Could not {what} in the {noun} at {place} ({reason}): check {setting}, the network and the room there, then run again."
     )
+
+
+class UnavailableError(FolderError, TransientError):
+    """The network broke, or something that is not known is wrong."""
 
 
 class LoginError(FolderError):
@@ -106,5 +110,5 @@ def kind_of(error: BaseException) -> type[FolderError]:
         cause = cause.__cause__
     return next(
         (kind for kind in LASTING if kind.signs & signs or any(code in text for code in kind.codes)),
-        FolderError,
+        UnavailableError,
     )

@@ -16,10 +16,11 @@ from singer_sdk import metrics
 from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - the base of urllib3's own
 
 from lytics_to_cordial.deadline import DeadlineAdapter
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.retries import MAX_RETRY_WAIT_SECONDS, LoggedRetry, log_retry
 
 if t.TYPE_CHECKING:
-    from lytics_to_cordial.errors import UserError
+    from lytics_to_cordial.errors import TransientError
 
 CONNECT_TIMEOUT_SECONDS = 10
 ANSWER_TRIES = 4
@@ -74,7 +75,7 @@ class Service:
         shown_path_of: Gives a path below the base URL as log lines may show it.
         timeout_seconds: How long an answer may take, from the call to its end.
         max_answer_bytes: The largest answer, unpacked.
-        too_large: What to do when an answer is larger.
+        too_large: What to do when an answer is larger; a `UserError` says it.
         tries: How often a call is repeated.
         connect_tries: How often, when no connection can be made.
         connections: How many are kept.
@@ -84,7 +85,7 @@ class Service:
     url: str
     authorization: str
     user_agent: str
-    error: type[UserError]
+    error: type[TransientError]
     endpoint_of: t.Callable[[str], str]
     timeout_seconds: float
     max_answer_bytes: int
@@ -189,7 +190,7 @@ class Service:
             while chunk := reply.raw.read1(256 * 1024, decode_content=True):
                 content += chunk
                 if len(content) > self.max_answer_bytes:
-                    raise self.error(
+                    raise UserError(
                         f"An answer of {self.name} is larger than {self.max_answer_bytes >> 20} MB: {self.too_large}."
                     )
         return reply.status_code, bytes(content)

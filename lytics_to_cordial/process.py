@@ -8,7 +8,7 @@ import sys
 import typing as t
 
 from lytics_to_cordial.drain import MOST_SECONDS, QUIET_SECONDS, drain_input
-from lytics_to_cordial.errors import sentence_for
+from lytics_to_cordial.errors import UserError, sentence_for
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import is_full, no_room
 
@@ -22,10 +22,11 @@ def run_command(
 ) -> t.NoReturn:
     """Run a plugin's command line, and end the process.
 
-    A failure is one sentence, logged as critical, and exit code 1; a signal n is exit code 128 + n.
+    A failure is one sentence, logged as critical, and an exit code: 1 if another try may help, 2 if a person has to act first, 1 for a
+    fault of the program. A signal n is exit code 128 + n.
 
-    With `reads_input` the rest of the input is read after a failure, for a while: whoever writes it would fail too, and log long about
-    that behind the sentence that tells why.
+    With `reads_input` the rest of the input is read after a failure, for a while: its writer would fail too, and log long about that
+    behind the sentence that tells why.
     """
     code = 0
     try:
@@ -33,12 +34,13 @@ def run_command(
     except Terminated as signal:
         code = 128 + signal.number
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        sentence = sentence_for(no_room() if is_full(error) else error)
-        code = 1
+        if not isinstance(error, UserError) and is_full(error):
+            error = no_room()
+        code = error.exit_code if isinstance(error, UserError) else 1
         if reads_input and not drain_input(QUIET_SECONDS):
-            logger.critical("%s", sentence)
+            logger.critical("%s", sentence_for(error))
             drain_input(MOST_SECONDS)
-        logger.critical("%s", sentence)
+        logger.critical("%s", sentence_for(error))
     # Python has no standard output at all if it was closed from the start.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()

@@ -10,7 +10,7 @@ import msgspec
 from singer_sdk.io_base import SingerWriter
 from typing_extensions import override
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError
 from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
 
 if t.TYPE_CHECKING:
@@ -116,7 +116,7 @@ def write(lines: bytes) -> None:
     """Write whole lines to standard output.
 
     Raises:
-        UserError: If the target stopped reading.
+        TransientError: If the target stopped reading.
     """
     try:
         sys.stdout.flush()
@@ -127,15 +127,15 @@ def write(lines: bytes) -> None:
         else:
             sys.stdout.write(lines.decode())
     except BrokenPipeError as error:
-        raise UserError(CLOSED_OUTPUT) from error
+        raise TransientError(CLOSED_OUTPUT) from error
 
 
 class MessageWriter(SingerWriter):
-    """The SDK's writer of single messages; it raises a `UserError`, too, if the target stopped reading."""
+    """The SDK's writer of single messages; it raises a `TransientError`, too, if the target stopped reading."""
 
     @override
     def write_message(self, message: Message) -> None:
         try:
             super().write_message(message)
         except BrokenPipeError as error:
-            raise UserError(CLOSED_OUTPUT) from error
+            raise TransientError(CLOSED_OUTPUT) from error

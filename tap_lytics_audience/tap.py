@@ -159,7 +159,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         checklist = Checklist(print_line)
         tap.check(checklist)
         if checklist.failures:
-            raise SystemExit(1)
+            raise SystemExit(joined(checklist.failures).exit_code)
 
     @classmethod
     @override

@@ -18,7 +18,7 @@ from singer_sdk.plugin_base import BaseSingerReader, _ConfigInput
 from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import UserError, joined
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
@@ -179,7 +179,7 @@ class TargetCordial(ConfiguredPlugin, Target):
             target.run.check(checklist, streams, fetch=fetch)
             target.run.close()
             if checklist.failures:
-                raise SystemExit(1)
+                raise SystemExit(joined(checklist.failures).exit_code)
             return
         for warning in target.settings.warnings:
             logger.warning("%s", warning)

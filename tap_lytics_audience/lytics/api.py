@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.http import Service
 from tap_lytics_audience.lytics.audiences import Audience, nearest
@@ -52,7 +52,11 @@ class LyticsError(UserError):
         self.status = status
 
 
-class CursorError(LyticsError):
+class LyticsUnavailableError(LyticsError, TransientError):
+    """Lytics could not be reached, is too busy or had a fault of its own."""
+
+
+class CursorError(LyticsUnavailableError):
     """A scan cannot go on from its cursor, which may have expired."""
 
 
@@ -86,7 +90,7 @@ class Lytics:
             url=settings.api_url,
             authorization=settings.api_token,
             user_agent=settings.user_agent or f"tap-lytics-audience/{metadata.version('lytics-to-cordial')}",
-            error=LyticsError,
+            error=LyticsUnavailableError,
             endpoint_of=_endpoint,
             shown_path_of=_without_value,
             timeout_seconds=timeout if is_patient else min(timeout, CHECK_TIMEOUT_SECONDS),
@@ -270,7 +274,7 @@ class Lytics:
         if answer.value is None:
             body = _decoded(answer.content)
             fault = "is not what Lytics' API answers" if body is None else f"holds no data ({_message(body)})"
-            raise LyticsError(
+            raise LyticsUnavailableError(
                 f"The answer from {self._service.host} to {_kind(path)} {fault}: check api_url, or run again later."
             )
         return answer.value
@@ -308,7 +312,8 @@ def _refusal(status: int, body: dict[str, t.Any] | None, path: str) -> LyticsErr
         sentence = f"Lytics refuses the question of {_kind(path)} ({status})."
     else:
         sentence = f"Lytics answered {_kind(path)} with {status}: {message}."
-    return LyticsError(sentence, status)
+    is_passing = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return (LyticsUnavailableError if is_passing else LyticsError)(sentence, status)
 
 
 def _kind(path: str) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError
 from tap_lytics_audience.lytics.api import LyticsError
 from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
@@ -27,7 +27,7 @@ VALUES = 99
 """Identifiers in a query. With the control member's they fill one page of Lytics."""
 
 
-class LookupFailedError(UserError):
+class LookupFailedError(TransientError):
     """Lytics' answers about single members cannot be trusted."""
 
 

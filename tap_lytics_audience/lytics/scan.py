@@ -9,7 +9,7 @@ import queue
 import threading
 import typing as t
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError
 from tap_lytics_audience.lytics.api import CursorError
 
 if t.TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _slice(
             yield from lytics.scan(audience_id, profiles, splits)
         except CursorError as error:
             if not restarts_left:
-                raise UserError(
+                raise TransientError(
                     f"The scan of audience {audience_id} broke off {RESTARTS} times, run again later: {error}"
                 ) from error
             logger.warning("A scan of audience %s lost its place in Lytics and starts again.", audience_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 
 
 class CordialError(UserError):
@@ -13,7 +13,7 @@ class InvalidValueError(CordialError):
     """Cordial says that a value in the call is wrong (422)."""
 
 
-class UnansweredError(CordialError):
+class UnansweredError(CordialError, TransientError):
     """Cordial gave no usable answer: what was asked for may have been done or not."""
 
 

@@ -7,7 +7,7 @@ import typing as t
 
 import simplejson
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.workspace import is_full
 
 if t.TYPE_CHECKING:
@@ -67,11 +67,11 @@ def _write(state: State) -> None:
         sys.stdout.buffer.flush()
     except (BrokenPipeError, ValueError, AttributeError) as error:
         # Python has no standard output at all if it was closed from the start.
-        raise UserError(
+        raise TransientError(
             "The standard output was closed, so states cannot be acknowledged: run again."
         ) from error
     except OSError as error:
-        cure = "make room where it goes, then run again" if is_full(error) else "run again"
-        raise UserError(
-            f"The standard output cannot be written ({error.strerror}), so states cannot be acknowledged: {cure}."
-        ) from error
+        fault = f"The standard output cannot be written ({error.strerror}), so states cannot be acknowledged"
+        if is_full(error):
+            raise UserError(f"{fault}: make room where it goes, then run again.") from error
+        raise TransientError(f"{fault}: run again.") from error

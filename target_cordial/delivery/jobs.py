@@ -7,7 +7,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError
 from target_cordial.cordial.errors import UnansweredError
 from target_cordial.cordial.jobs import FINAL_STATUSES, UNFINISHED_STATUSES, Job
 
@@ -24,7 +24,7 @@ FIRST_LOOK_SECONDS = 0.5
 JOBS_PAGE = "https://admin.cordial.io (Data, Data jobs)"
 
 
-class ImportFailedError(UserError):
+class ImportFailedError(TransientError):
     """An import did not end well; nothing that it holds is acknowledged."""
 
 

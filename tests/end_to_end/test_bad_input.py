@@ -74,7 +74,7 @@ def test_the_tap_says_what_to_change(make_box, tmp_path, settings, sentence):
         ]
     )
     run = Pipeline(box, tmp_path, tap={"audiences": ["vip_customers"], **settings}).run()
-    assert run.tap_code == 1
+    assert run.tap_code == 2
     assert_says_what_to_change(run.log, sentence)
     assert nothing_happened(box)
 
@@ -105,7 +105,7 @@ def test_the_target_says_what_to_change_before_anything_is_sent(
     box = make_box()
     pipeline = Pipeline(box, tmp_path, target=settings)
     run = pipeline.run()
-    assert run.target_code == 1
+    assert run.target_code == 2
     assert_says_what_to_change(run.log, sentence)
     assert nothing_happened(box)
     pipeline.target = {}
@@ -124,7 +124,7 @@ def test_a_spoilt_ledger_is_told_with_its_cure(box, tmp_path, what):
         else:
             path.write_bytes(b"garbage")
     run = pipeline.run()
-    assert run.tap_code == 1
+    assert run.tap_code == 2
     assert_says_what_to_change(run.log, f"is {what}")
     assert run.changes == []
     before, after = (state["bookmarks"]["audience_members"] for state in (acknowledged, pipeline.state))
@@ -140,7 +140,7 @@ def test_another_identifier_than_the_states_is_told_with_its_cure(box, tmp_path)
     assert pipeline.run().is_clean
     pipeline.tap = {"identifier_field": "_id"}
     run = pipeline.run()
-    assert run.tap_code == 1
+    assert run.tap_code == 2
     assert_says_what_to_change(
         run.log, "The state was made with identifier_field 'email', and it is now '_id'"
     )
@@ -152,7 +152,7 @@ def test_another_identifier_than_the_states_is_told_with_its_cure(box, tmp_path)
 def test_two_audiences_into_one_list_are_refused(make_box, tmp_path):
     box = make_box([AudienceSpec("VIP Customers", 13), AudienceSpec("Lapsed", 13)])
     run = Pipeline(box, tmp_path, target={"list_name": "Both"}).run()
-    assert run.target_code == 1
+    assert run.target_code == 2
     assert_says_what_to_change(run.log, "both go to list 'Both'")
     assert box.jobs() == []
 
@@ -165,11 +165,11 @@ def test_exits_beyond_the_limits_are_held_back_and_the_message_says_how_to_let_t
     members = box.list_members(LIST)
     box.world.advance("vip_customers", leave=150)
     run = pipeline.run()
-    assert run.tap_code == 1
+    assert run.tap_code == 2
     assert_says_what_to_change(run.log, "TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100")
     pipeline.tap = {"max_exit_percent": 100}
     run = pipeline.run()
-    assert run.target_code == 1
+    assert run.target_code == 2
     assert_says_what_to_change(run.log, "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100")
     assert box.list_members(LIST) == members
     pipeline.target |= {"max_removal_percent": 100}
@@ -178,21 +178,23 @@ def test_exits_beyond_the_limits_are_held_back_and_the_message_says_how_to_let_t
 
 
 @pytest.mark.parametrize(
-    ("fault", "settings", "sentence"),
+    ("fault", "settings", "code", "sentence"),
     [
-        ("storage_read_only", {}, "or set storage_url to another folder"),
-        ("storage_full", {}, "check storage_url"),
-        ("source_login_fails", {}, "as seen from Cordial's side"),
-        ("job_fails", {}, "failed in Cordial"),
-        ("job_never_ends", {"import_timeout_seconds": 0.5}, "set import_timeout_seconds higher"),
+        ("storage_read_only", {}, 2, "or set storage_url to another folder"),
+        ("storage_full", {}, 1, "check storage_url"),
+        ("source_login_fails", {}, 2, "as seen from Cordial's side"),
+        ("job_fails", {}, 1, "failed in Cordial"),
+        ("job_never_ends", {"import_timeout_seconds": 0.5}, 1, "set import_timeout_seconds higher"),
     ],
 )
-def test_what_goes_wrong_in_cordial_is_said_and_goes_again(make_box, tmp_path, fault, settings, sentence):
+def test_what_goes_wrong_in_cordial_is_said_and_goes_again(
+    make_box, tmp_path, fault, settings, code, sentence
+):
     box = make_box()
     pipeline = Pipeline(box, tmp_path, target=settings)
     box.fault(fault)
     run = pipeline.run()
-    assert run.target_code == 1
+    assert run.target_code == code
     assert_says_what_to_change(run.log, sentence)
     assert all(not state["bookmarks"]["audience_members"]["audiences"] for state in run.states), (
         "only the state that names the ledger is acknowledged"
@@ -238,7 +240,7 @@ def test_a_bad_line_loses_nothing_that_came_before_it(box, tmp_path, line, sente
         timeout=60,
     )
     log = ended.stderr.decode()
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert_says_what_to_change(log, sentence)
     assert box.list_members("People") == {"ada@example.com"}
     assert json.loads(ended.stdout) == {"at": 1}

@@ -83,7 +83,7 @@ def test_only_selected_fields_are_told_when_a_catalog_selects(box, tmp_path):
 )
 def test_what_does_not_work_is_one_line_with_its_cure_and_the_rest_is_tried(box, settings, what, words):
     result = check(box.tap_config(**settings))
-    assert result.code == 1
+    assert result.code == 2
     [(about, text)] = lines(result, "failed")
     assert about == what
     assert words in text

@@ -403,7 +403,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_nothing_is_sent(box
     in_the_way = tmp_path / "ledger"
     in_the_way.write_text("a file", encoding="utf-8")
     ended = run_process(box.tap_config(ledger_url=str(in_the_way)))
-    assert ended.code == 1
+    assert ended.code == 2
     assert "The ledger" in ended.sentence
     assert str(in_the_way) in ended.sentence
     assert "ledger_url" in ended.sentence

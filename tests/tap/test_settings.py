@@ -32,7 +32,7 @@ def test_a_later_file_wins_over_an_earlier(box, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"audiences": ["nobody"]}), encoding="utf-8")
     ended = run_process(box.tap_config(), arguments=["--config", str(other)])
-    assert ended.code == 1
+    assert ended.code == 2
     assert "no audience 'nobody'" in ended.sentence
 
 
@@ -52,7 +52,7 @@ def test_a_setting_that_does_not_exist_is_told(box):
 )
 def test_a_file_that_is_no_configuration_is_one_sentence(content, sentence):
     ended = run_process(content)
-    assert ended.code == 1
+    assert ended.code == 2
     assert sentence in ended.sentence
     assert "secret" not in ended.log
     assert "Traceback" not in ended.log
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_configuration_is_one_sentence(content, sentence):
 
 def test_a_file_that_is_not_there_is_one_sentence(box):
     ended = run_process(box.tap_config(), arguments=["--config", "nowhere.json"])
-    assert ended.code == 1
+    assert ended.code == 2
     assert "nowhere.json cannot be read" in ended.sentence
     assert "Traceback" not in ended.log
 
@@ -72,7 +72,7 @@ def test_numbers_may_come_as_text(box):
 
 def test_a_value_of_the_wrong_type_is_told_without_the_value(box):
     ended = run_process(box.tap_config(page_size="canary"))
-    assert ended.code == 1
+    assert ended.code == 2
     assert "The setting page_size must be of type integer" in ended.sentence
     assert "TAP_LYTICS_AUDIENCE_PAGE_SIZE" in ended.sentence
     assert "canary" not in ended.log

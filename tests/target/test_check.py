@@ -77,7 +77,7 @@ def test_a_check_is_in_colour_on_a_terminal(box, tmp_path):
         while part := os.read(ours, 65536):
             shown += part
     os.close(ours)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert b"\x1b[32m" in shown, "what works is green"
     assert b"\x1b[31m" in shown, "what does not is red"
 
@@ -96,7 +96,7 @@ def test_with_a_catalog_each_field_stands_with_its_type_beside_its_attributes(bo
     assert ["visit_count", "integer", "->", "visit_count", "number"] in fields
     assert ["last_visit", "string", "(date-time)", "->", "last_visit", "date"] in fields
     result = check(box.target_config(field_mapping={"is_customer": "birthday"}), "--catalog", str(catalog))
-    assert result.code == 1
+    assert result.code == 2
     [(what, text)] = lines(result, "failed")
     assert what == "field"
     assert "is of type boolean, which never fits the attribute 'birthday' (date)" in text
@@ -110,7 +110,7 @@ def test_a_field_that_the_catalog_does_not_select_is_missing(box, tmp_path):
         "metadata": [{"breadcrumb": [], "metadata": {"inclusion": "available", "selected": True}}, entry],
     }
     config = box.target_config(field_mapping={"city": "home.city"})
-    for selected, code in ((True, 0), (False, 1)):
+    for selected, code in ((True, 0), (False, 2)):
         entry["metadata"]["selected"] = selected
         catalog = _written(tmp_path, {"streams": [stream]})
         result = check(config, "--catalog", catalog)
@@ -139,7 +139,7 @@ def test_if_asked_cordial_fetches_a_file_with_a_header_alone(box):
 def test_a_file_that_cordial_cannot_fetch_or_read_is_one_line_and_leaves_nothing(box, fault, words):
     box.fault(fault)
     result = check(box.target_config(), "--fetch")
-    assert result.code == 1
+    assert result.code == 2
     [(what, text)] = lines(result, "failed")
     assert what == "fetch"
     assert words in text
@@ -183,7 +183,7 @@ def test_the_made_up_stream_of_meltano_is_checked_and_never_imported(box):
     assert run(box.target_config(field_mapping={}, list_name="all"), stream).code == 0
     assert writes(box) == []
     result = run(box.target_config(api_key="wrong"), stream)
-    assert result.code == 1
+    assert result.code == 2
     assert "refuses the API key" in result.message
 
 
@@ -222,7 +222,7 @@ def test_what_does_not_work_is_one_sentence_by_check_and_before_the_first_record
     config = box.target_config(**overrides)
     checked, ran = check(config), run(config, MESSAGES)
     for result, text in ((checked, checked.output), (ran, ran.message)):
-        assert result.code == 1
+        assert result.code == 2
         assert words in text
         assert "Traceback" not in result.log
     assert len(lines(checked, "failed")) == 1
@@ -232,11 +232,11 @@ def test_what_does_not_work_is_one_sentence_by_check_and_before_the_first_record
     assert box.contacts() == {}
 
 
-@pytest.mark.parametrize("fault", ["storage_read_only", "storage_full"])
-def test_a_storage_that_cannot_be_written_is_one_sentence(box, fault):
+@pytest.mark.parametrize(("fault", "code"), [("storage_read_only", 2), ("storage_full", 1)])
+def test_a_storage_that_cannot_be_written_is_one_sentence(box, fault, code):
     box.fault(fault)
     result = check(box.target_config())
-    assert result.code == 1
+    assert result.code == code
     assert box.storage_url in dict(lines(result, "failed"))["storage"]
 
 
@@ -244,7 +244,7 @@ def test_a_storage_that_cannot_be_written_is_one_sentence(box, fault):
 def test_an_endpoint_that_the_key_may_not_use_is_named(box, endpoint):
     box.fault("cordial_status", 403, path=endpoint)
     result = check(box.target_config())
-    assert result.code == 1
+    assert result.code == 2
     told = [text for _, text in lines(result, "failed")]
     assert told == [f"The API key may not use /{endpoint} (403): tick it on the key in Cordial."]
 
@@ -252,7 +252,7 @@ def test_an_endpoint_that_the_key_may_not_use_is_named(box, endpoint):
 def test_an_address_that_is_not_cordials_is_one_sentence(box):
     box.fault("cordial_status", 404, path="accountcontactattributes")
     result = check(box.target_config(field_mapping={}))
-    assert result.code == 1
+    assert result.code == 2
     [(_, text)] = lines(result, "failed")
     assert "Cordial does not know /accountcontactattributes (404): check api_url, with its version" in text
 
@@ -260,7 +260,7 @@ def test_an_address_that_is_not_cordials_is_one_sentence(box):
 def test_everything_that_does_not_work_is_told_at_once(box):
     box.fault("storage_read_only")
     result = check(box.target_config(field_mapping={"first_name": "nickname"}, list_name="birthday"))
-    assert result.code == 1
+    assert result.code == 2
     told = dict(lines(result, "failed"))
     assert "no attribute 'nickname'" in told["field"]
     assert "has an attribute named 'birthday'" in told["list"]
@@ -270,7 +270,7 @@ def test_everything_that_does_not_work_is_told_at_once(box):
 def test_a_required_attribute_has_to_be_mapped_unless_no_contact_is_created(box):
     box.account.add_attribute("tier", "string", validators={"required": True})
     result = check(box.target_config())
-    assert result.code == 1
+    assert result.code == 2
     assert (
         "Cordial requires the attribute tier of each contact: map a field to it in field_mapping"
         in dict(lines(result, "failed"))["fields"]

@@ -20,7 +20,7 @@ OF_THE_DESIGN = {
     "max_reject_percent", "rejects_url", "journal_url", "max_concurrent_imports", "import_timeout_seconds",
     "poll_interval_seconds", "plan_only",
 }  # fmt: skip
-SECRETS = {"api_key", "storage_password", "storage_private_key", "import_password"}
+SECRETS = {"api_key", "storage_password", "storage_private_key", "import_password", "notify_url"}
 
 
 def about():
@@ -111,7 +111,7 @@ def test_a_blank_variable_counts_as_unset(box, text):
     code, _, log = run_with_environment({**blank, **environment(box.target_config())})
     assert code == 0, log
     code, _, log = run_with_environment(blank)
-    assert code == 1
+    assert code == 2
     for name in ("api_key", "storage_url"):
         assert (
             f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
@@ -152,7 +152,7 @@ def test_a_wrong_value_in_the_environment_is_one_sentence_without_the_value(box,
     text, words = WRONG[name]
     variables = environment(box.target_config()) | {f"TARGET_CORDIAL_{name.upper()}": text}
     code, _, log = run_with_environment(variables)
-    assert code == 1
+    assert code == 2
     assert f"The setting {name} {words}" in log
     assert "hush" not in log
     assert "Traceback" not in log
@@ -182,7 +182,7 @@ def test_a_wrong_value_in_the_environment_is_one_sentence_without_the_value(box,
 )
 def test_a_wrong_value_in_a_file_is_one_sentence_with_the_place(box, overrides, sentence):
     result = run(box.target_config(**overrides), MESSAGES)
-    assert result.code == 1
+    assert result.code == 2
     assert sentence in result.message
     assert "hush-hush" not in result.log
     assert box.requests == []
@@ -219,7 +219,7 @@ def test_a_configuration_file_that_is_none_is_one_sentence(tmp_path, content, wo
     if content is not None:
         path.write_text(content)
     code, _, log = run_with_environment({}, ["--config", str(path), "--check"])
-    assert code == 1
+    assert code == 2
     assert words in log
     assert "hush" not in log
     assert "Traceback" not in log
@@ -246,6 +246,7 @@ def test_null_means_unset_and_a_whole_number_may_have_a_point(box):
 def test_no_secret_is_in_the_representation_of_the_settings():
     config = dict.fromkeys(SECRETS, "hush-hush") | {
         "storage_url": "sftp://host/folder",
+        "notify_url": "https://hush-hush",
         "storage_options": {"client_kwargs": {"x": "hush-hush"}},
     }
     assert "hush" not in repr(Settings.from_config(config))

@@ -182,7 +182,7 @@ def test_a_stream_without_identifier_is_skipped_with_one_warning_and_its_states_
 def test_a_run_in_which_no_stream_has_the_identifier_fails_and_acknowledges_nothing(box):
     audiences = schema({"id": "string"}, "audiences", key=("id",))
     result = run(quick_config(box), [audiences, record({"id": "1"}, "audiences"), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert "identifier_field" in result.message
     assert result.states == []
     assert box.requests == []
@@ -224,7 +224,7 @@ def test_a_rejected_exit_is_acknowledged_and_counted_as_open(box):
 
 def test_rejects_are_reported_although_no_state_follows_and_the_run_fails(box):
     result = run(quick_config(box), [AUDIENCE_SCHEMA, enter("nobody"), enter(ADA), b"{broken}\n"])
-    assert result.code == 1
+    assert result.code == 2
     [report] = (box.folder / "rejects").iterdir()
     assert "not an e-mail address" in report.read_text(encoding="utf-8")
 
@@ -301,5 +301,5 @@ def test_a_plan_tells_of_exits_that_would_be_held_back(box):
         quick_config(box, plan_only=True),
         [AUDIENCE_SCHEMA, *[exit_(f"p{number}@example.com") for number in range(101)]],
     )
-    assert result.code == 1
+    assert result.code == 2
     assert "101 of the 0 contacts" in result.message

@@ -217,7 +217,7 @@ def test_a_run_fills_at_most_fifty_lists(box, lists):
         assert result.code == 0, result.log
         assert len(box.contacts()[PEOPLE[0]].lists) == 50
     else:
-        assert result.code == 1
+        assert result.code == 2
         assert "more than 50 lists" in result.message
         assert result.states == []
 

@@ -59,7 +59,7 @@ def test_a_state_is_exact(box, text):
 def test_a_full_disk_is_not_taken_for_a_closed_output(box, tmp_path):
     with Path("/dev/full").open("wb") as full:
         result = outcome(box, tmp_path, [AUDIENCE_SCHEMA, enter(ADA), state({"at": 1})], stdout=full)
-    assert result.returncode == 1
+    assert result.returncode == 2
     log = result.stderr.decode()
     assert "The standard output cannot be written (No space left on device)" in log
     assert "make room where it goes" in log

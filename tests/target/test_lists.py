@@ -93,7 +93,7 @@ def test_a_record_without_a_field_of_the_lists_name_is_a_reject(box, values):
 @pytest.mark.parametrize("template", ["{", "{}", "{team!r}", "{number:03d}", "a}b"])
 def test_a_template_that_is_none_is_one_sentence(box, template):
     result = run(people_config(box, template), [PEOPLE, member(team="red", number=1)])
-    assert result.code == 1
+    assert result.code == 2
     assert "The setting list_name" in result.message
     assert import_calls(box) == []
 
@@ -107,7 +107,7 @@ def test_a_name_of_digits_alone_is_an_id(box):
 
 def test_an_id_that_does_not_exist_is_never_created(box):
     result = run(people_config(box, "4711"), [PEOPLE, member(), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert "Cordial has no list with id 4711" in result.message
     assert created(box) == []
     assert result.states == []
@@ -122,7 +122,7 @@ def test_names_are_compared_exactly(box):
 
 def test_a_name_that_an_attribute_has_is_refused_before_anything_is_done(box):
     result = run(people_config(box, "first_name"), [PEOPLE, member(), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert "Cordial has an attribute named 'first_name'" in result.message
     assert "set list_name to another" in result.message
     assert result.states == []
@@ -131,7 +131,7 @@ def test_a_name_that_an_attribute_has_is_refused_before_anything_is_done(box):
 
 def test_a_name_that_an_attribute_has_is_refused_also_when_the_records_give_it(box):
     result = run(people_config(box, "{team}"), [PEOPLE, member(team="first_name"), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert "Cordial has an attribute named 'first_name'" in result.message
     assert result.states == []
 
@@ -139,7 +139,7 @@ def test_a_name_that_an_attribute_has_is_refused_also_when_the_records_give_it(b
 def test_an_attributes_name_for_people_counts_as_taken_too(box):
     box.account.add_attribute("x1", "string", name="Shoes")
     result = run(people_config(box, "Shoes"), [PEOPLE, member(), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert "an attribute" in result.message
     assert result.states == []
 
@@ -158,7 +158,7 @@ def test_a_list_that_somebody_else_creates_meanwhile_is_found(box):
 def test_a_name_that_cordial_does_not_take_is_one_sentence(box):
     box.fault("no_underscores")
     result = run(quick_config(box), [AUDIENCE_SCHEMA, enter(ADA), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert f"Cordial does not take {LIST!r}" in result.message
     assert "letters, numbers, and dashes" in result.message
     assert result.states == []

@@ -134,7 +134,7 @@ def test_a_stream_of_an_audience_without_its_state_is_an_error(box):
         record({"email": "ada@example.com", "audience_id": "1"}),
     ]
     result = run(box.target_config(field_mapping={}, list_name="all"), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "has audience_id but not 'audience_state'" in result.message
     assert box.contacts() == {}
 
@@ -142,7 +142,7 @@ def test_a_stream_of_an_audience_without_its_state_is_an_error(box):
 def test_a_state_field_that_the_stream_does_not_have_is_an_error(box):
     messages = [schema({"email": "string"}), record({"email": "ada@example.com"})]
     result = run(box.target_config(field_mapping={}, list_name="all", state_field="status"), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "has no field 'status': correct state_field" in result.message
     assert box.contacts() == {}
 
@@ -220,7 +220,7 @@ def test_a_mapping_that_cannot_work_is_one_sentence_before_anything_is_sent(box,
     if words is None:
         assert result.code == 0, result.log
         return
-    assert result.code == 1
+    assert result.code == 2
     assert words in result.message
     assert box.contacts() == {}
     assert box.jobs() == []
@@ -258,7 +258,7 @@ def test_a_field_of_a_type_that_never_fits_its_attribute_is_one_sentence(box, at
         record({"email": "ada@example.com", "field": None}),
     ]
     result = run(box.target_config(field_mapping={"field": attribute}, list_name="all"), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert f"is of type {types}, which never fits the attribute {attribute!r}" in result.message
     assert box.contacts() == {}
 

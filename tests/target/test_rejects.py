@@ -85,7 +85,7 @@ def test_rejects_are_reported_also_when_the_run_fails(box, ending):
     else:
         messages += [enter(f"nobody {number}") for number in range(100)]
     result = run(box.target_config(), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert report(box)[0]["record"]["email"] == "nobody"
 
 
@@ -93,7 +93,7 @@ def test_a_report_that_cannot_be_written_stops_the_states_and_is_one_sentence(bo
     (tmp_path / "file").write_text("a file where the folder should be")
     config = box.target_config(rejects_url=str(tmp_path / "file"))
     result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), enter("nobody"), state({"at": 1})])
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert f"The reject report at {tmp_path}/file is not a folder: set rejects_url" in result.message
     assert "nobody" not in result.log
@@ -123,7 +123,7 @@ def test_the_storages_login_goes_to_no_other_server(box, tmp_path):
         result = run(
             config, [AUDIENCE_SCHEMA, enter("nobody"), state({"at": 1})], env={"HOME": str(tmp_path)}
         )
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert (
         f"The reject report at sftp://writer@127.0.0.1:{other.port}/rejects refuses the login"
@@ -204,7 +204,7 @@ def test_a_record_that_lacks_a_key_property_is_a_reject_and_the_run_fails(box):
         record({"id": 2, "email": "eve@example.com"}),
     ]
     result = run(box.target_config(field_mapping={}, list_name="all"), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert box.list_members("all") == {"eve@example.com"}
     assert [line["reason"] for line in report(box)] == ["a key property is missing"]
 

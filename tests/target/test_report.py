@@ -139,7 +139,7 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
     if content is not None:
         Path(setting).write_bytes(content)
     result, source = make_page(tmp_path, journal_url=setting)
-    assert result.code == 1
+    assert result.code == 2
     assert sentence.format(setting) in result.message
     assert "hush" not in result.log
     assert "Traceback" not in result.log
@@ -157,7 +157,7 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
 def test_a_page_that_cannot_be_written_is_one_sentence_and_overwrites_nothing(tmp_path, place, sentence):
     (tmp_path / "precious.yml").write_text("precious")
     result, _ = make_page(tmp_path, runs(1), place)
-    assert result.code == 1
+    assert result.code == 2
     assert f"The report {sentence.format(tmp_path / place)}" in result.message
     assert (tmp_path / "precious.yml").read_text() == "precious"
 

@@ -43,7 +43,7 @@ def test_more_exits_than_the_limit_are_not_sent_at_all_and_enters_go(box):
         state({"at": 102}),
     ]
     result = run(quick_config(box), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert f"101 of the 501 contacts on list '{LIST}'" in result.message
     assert "max_removal_percent (20 %)" in result.message
     assert "run once with TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100" in result.message
@@ -55,7 +55,7 @@ def test_more_exits_than_the_limit_are_not_sent_at_all_and_enters_go(box):
 def test_the_override_that_the_message_names_lets_them_go(box):
     members = fill(box, people(120))
     messages = [AUDIENCE_SCHEMA, *[exit_(address) for address in members[:110]], state({"at": 110})]
-    assert run(quick_config(box), messages).code == 1
+    assert run(quick_config(box), messages).code == 2
     result = run(
         quick_config(box),
         messages,
@@ -85,7 +85,7 @@ def test_each_lists_exits_go_all_or_none(box):
         state({"at": 1}),
     ]
     result = run(quick_config(box, batch_size_rows=30), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "Lytics_Many" in result.message
     assert "Lytics_Few" not in result.message
     assert box.list_members("Lytics_Many") == set(many)
@@ -104,7 +104,7 @@ def test_too_many_rejects_fail_the_run_after_the_good_enters_went_and_hold_back_
         state({"at": 103}),
     ]
     result = run(quick_config(box, batch_size_rows=1), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "101 of 103 records were rejected" in result.message
     assert "max_reject_percent (5 %)" in result.message
     assert "run once with TARGET_CORDIAL_MAX_REJECT_PERCENT=100" in result.message
@@ -141,7 +141,7 @@ def test_what_cordial_rejects_counts_too(box):
     box.fault("job_rejects", 101)
     messages = [AUDIENCE_SCHEMA, *[enter(address) for address in people(1000)], state({"at": 1000})]
     result = run(quick_config(box), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "101 of 1000 records were rejected" in result.message
     assert result.states == []
 
@@ -149,7 +149,7 @@ def test_what_cordial_rejects_counts_too(box):
 def test_a_hopeless_run_does_not_read_to_the_end(box):
     messages = [AUDIENCE_SCHEMA, *[enter("nobody") for _ in range(20_000)], enter(ADA)]
     result = run(quick_config(box), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "10000 of 10000 records were rejected" in result.message
     assert box.contacts() == {}
 
@@ -163,7 +163,7 @@ def test_two_audiences_into_one_list_are_refused(box):
         state({"at": 2}),
     ]
     result = run(quick_config(box, list_name="Both"), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "both go to list 'Both'" in result.message
     assert "{audience_name}" in result.message
     assert result.states == []
@@ -174,7 +174,7 @@ def test_two_audiences_into_one_list_are_refused(box):
 def test_two_audiences_whose_names_become_one_list_are_refused(box, names):
     messages = [AUDIENCE_SCHEMA, *[enter(ADA, audience=name) for name in names]]
     result = run(quick_config(box), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "both go to list 'Lytics_Win_Back'" in result.message
 
 

@@ -80,7 +80,7 @@ def test_a_field_that_a_later_schema_lacks_is_one_sentence(box):
         state({"at": 2}),
     ]
     result = run(config_for(box, field_mapping={"name": "first_name"}), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert "The stream 'audience_members' has no field 'name'" in result.message
     assert {"at": 2} not in result.states
 
@@ -139,7 +139,7 @@ def test_a_stream_map_that_cannot_be_computed_is_one_sentence_without_the_record
     maps = {"audience_members": {"name": "given.upper()"}}
     messages = [schema({"email": "string", "given": {"type": "string"}}), ada(given=None), state({"at": 1})]
     result = run(config_for(box, stream_maps=maps), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert (
         "A stream map of 'audience_members' cannot be computed for a record: correct stream_maps."
         in result.message
@@ -212,7 +212,7 @@ def test_batch_files_are_refused_with_a_word_and_what_came_before_is_delivered(b
     }
     messages = [schema({"email": "string"}), ada(), state({"at": 1}), batch, state({"at": 2})]
     result = run(config_for(box), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert (
         "The stream 'audience_members' comes as BATCH files, which target-cordial does not read"
         in result.message
@@ -283,7 +283,7 @@ def test_input_without_any_identifier_fails_and_acknowledges_nothing(box):
         state({"at": 1}),
     ]
     result = run(config_for(box), messages)
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert "None of the streams (audiences) has the field 'email'" in result.message
 
