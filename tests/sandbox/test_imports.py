@@ -278,6 +278,13 @@ def test_rows_can_be_in_no_counter(box):
     assert len(box.contacts()) == 2
 
 
+def test_rows_can_be_dropped_and_counted_nowhere(box):
+    box.fault("rows_dropped", 1)
+    result = imported(box, PEOPLE)["result"]
+    assert (result["totalRecords"], result["inserted"], result["rejected"]) == (1, 1, 0)
+    assert len(box.contacts()) == 1
+
+
 BACKSLASHES = [
     # A cell as it stands in the file, and what either reader makes of it.
     (r'"a\\b"', r"a\\b"),

@@ -167,6 +167,15 @@ def test_without_permission_rows_are_counted_alone(box):
     assert "rows that Cordial rejects can be counted, but not named in the reject file" in checked.output
 
 
+def test_a_read_that_is_repeated_shows_no_address_in_the_log(box):
+    box.fault("job_rejects", 1)
+    box.fault("rate_limit", 0, path="GET /v2/contacts/", once=True)
+    result = run(quick_config(box), messages())
+    assert result.code == 0, result.log
+    assert "GET /v2/contacts/…" in result.log
+    assert not any(address.partition("@")[0] in result.log for address in PEOPLE[:10])
+
+
 def test_rows_of_a_large_file_are_counted_alone_and_its_job_is_named(box):
     people = [f"q{number}@example.com" for number in range(MOST + 1)]
     box.fault("job_rejects", 1)
