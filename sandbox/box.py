@@ -179,6 +179,7 @@ class Sandbox:
             "storage_host_key": self.storage_host_key,
             "field_mapping": FIELD_MAPPING,
             "rejects_url": str(self.folder / "rejects"),
+            "account_id": 1,
             "poll_interval_seconds": 0.02,
             **overrides,
         }

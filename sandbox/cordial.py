@@ -158,7 +158,7 @@ class CordialServer:
 
     async def _post_export(self, request: web.Request) -> web.Response:
         body = await read_body(request, 400)
-        problem = problem_of_export(body, self._account)
+        problem = problem_of_export(body, self._account, self._faults)
         if problem is not None:
             raise RefusedError(400, problem)
         return json_reply({"jobId": self._shown_id(self._jobs.start_export(body))})

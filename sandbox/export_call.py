@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typing as t
 
-from sandbox.exporting import TYPES
+from sandbox.exporting import ADDRESS, TYPES
 from sandbox.transports import SAVED_KEY
 
 if t.TYPE_CHECKING:
     from sandbox.account import Account
+    from sandbox.faults import Faults
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -31,9 +32,11 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 
 
-def problem_of_export(body: dict[str, t.Any], account: Account) -> str | None:
+def problem_of_export(body: dict[str, t.Any], account: Account, faults: Faults) -> str | None:
     """What is wrong with a call."""
     required: dict[str, tuple[type, ...]] = {"destination": (dict,), "fields": (list,), "accountId": (int,)}
+    if faults.get("export_account_optional") is not None:
+        del required["accountId"]
     for name, kinds in required.items():
         if type(body.get(name)) not in kinds:
             return f"The {name} field is required."
@@ -42,6 +45,8 @@ def problem_of_export(body: dict[str, t.Any], account: Account) -> str | None:
             return f"The {name} field is invalid."
     if not all(isinstance(field, str) for field in body["fields"]):
         return "The fields field is invalid."
+    if ADDRESS in body["fields"] and faults.get("export_identifier") == "refused":
+        return f"The field {ADDRESS} does not exist."
     if str(body.get("exportType") or "csv").lower() not in TYPES:
         return "The selected export type is invalid."
     if len(body.get("delimiter") or ",") != 1:

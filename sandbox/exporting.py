@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import gzip
 import io
+import re
 import typing as t
 
 import msgspec
@@ -14,6 +16,7 @@ if t.TYPE_CHECKING:
     from sandbox.faults import Faults
 
 TYPES = frozenset({"csv", "json", "txt"})
+ADDRESS = "channels.email.address"
 STATUS = "channels.email.subscribeStatus"
 
 
@@ -44,14 +47,50 @@ class Exporting:
         lists = {str(name): self._account.list_id(str(name)) for name in self._body.get("lists") or ()}
         names = self._account.lists()
         rows = [
-            [_cell(address, contact, field) for field in fields]
+            [self._cell(address, contact, field) for field in fields]
             + [str(int(names.get(id_ or 0) in contact.lists)) for id_ in lists.values()]
             for address, contact in self._contacts().items()
         ]
         rows += rows[: self._faults.get("export_repeats") or 0]
+        if self._faults.get("export_identifier") is not None:
+            fields = ["email" if name == ADDRESS else name for name in fields]
         if self._faults.get("export_list_ids") is not None:
             return [*fields, *map(str, lists.values())], rows
         return [*fields, *lists], rows
+
+    def _cell(self, address: str, contact: Contact, field: str) -> str:
+        spelled = self._faults.get("export_identifier")
+        if field == ADDRESS:
+            return "" if spelled == "blank" else address
+        if field == "email" and spelled is not None:
+            return address
+        if field == STATUS:
+            return contact.subscribe_status
+        key, _, part = field.partition(".")
+        value = contact.attributes.get(key, "")
+        if part:
+            value = value.get(part, "") if isinstance(value, dict) else ""
+        kind = self._account.attributes().get(key, {}).get("type")
+        return self._date(value) if kind == "date" and value else self._text(value)
+
+    def _text(self, value: t.Any) -> str:
+        joined = {"commas": ",", "bars": "|"}.get(self._faults.get("export_arrays") or "")
+        if joined and isinstance(value, list):
+            return joined.join(map(str, value))
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+    def _date(self, value: t.Any) -> str:
+        form = self._faults.get("export_dates")
+        if form is None:
+            return str(value)
+        # Python takes six digits of a second at most.
+        time = dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(value)).replace("Z", "+00:00"))
+        time = time.replace(tzinfo=time.tzinfo or dt.timezone.utc).astimezone(dt.timezone.utc)
+        if form == "spaced":
+            return f"{time:%Y-%m-%d %H:%M:%S}"
+        return f"{time:%Y-%m-%dT%H:%M:%S}" + (
+            f".{time.microsecond // 1000:03d}Z" if form == "milliseconds" else "+0000"
+        )
 
     def _contacts(self) -> dict[str, Contact]:
         contacts = self._account.contacts()
@@ -79,15 +118,3 @@ class Exporting:
             name = self._job_id
         number = "" if part is None else f"_{part + 1}"
         return f"{name}{number}.{self._kind}" + (".gz" if self._body.get("compress") else "")
-
-
-def _cell(address: str, contact: Contact, field: str) -> str:
-    if field == "channels.email.address":
-        return address
-    if field == STATUS:
-        return contact.subscribe_status
-    key, _, part = field.partition(".")
-    value = contact.attributes.get(key, "")
-    if part:
-        value = value.get(part, "") if isinstance(value, dict) else ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

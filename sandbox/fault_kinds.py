@@ -306,6 +306,28 @@ _CORDIAL = (
     FaultKind("export_list_ids", "cordial", "list columns of an export are named by id (unknown)"),
     FaultKind("export_repeats", "cordial", "this many contacts of an export come twice", 1, "contacts"),
     FaultKind("export_status_absent", "cordial", "an export has no column of subscribe statuses (unknown)"),
+    FaultKind(
+        "export_identifier",
+        "cordial",
+        "in an export the address is the field `email`: in the header alone, or channels.email.address is blank, or refused (unknown)",
+        "headed",
+        choices=("headed", "blank", "refused"),
+    ),
+    FaultKind(
+        "export_arrays",
+        "cordial",
+        "an export joins the items of an array by commas or bars, in place of JSON (unknown)",
+        "commas",
+        choices=("commas", "bars"),
+    ),
+    FaultKind(
+        "export_dates",
+        "cordial",
+        "an export writes dates to the second, to the millisecond, or with a blank in place of the T (unknown)",
+        "seconds",
+        choices=("seconds", "milliseconds", "spaced"),
+    ),
+    FaultKind("export_account_optional", "cordial", "an export call needs no accountId (unknown)"),
     FaultKind("source_login_fails", "cordial", "the storage refuses Cordial's login"),
 )
 _SFTP = (

@@ -17,6 +17,9 @@ from lytics_to_cordial.foreign_text import without_foreign
 from lytics_to_cordial.progress import Progress, counted
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
+from target_cordial.audit.audit import Auditor, raise_unequal
+from target_cordial.audit.members import Members
+from target_cordial.audit.whole import check_whole
 from target_cordial.check import check, check_fetch, check_reading
 from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
@@ -25,6 +28,7 @@ from target_cordial.delivery.earlier_runs import clear_earlier_runs
 from target_cordial.delivery.import_log import LoggedImporter
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.limits import ExitsHeldError
+from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.rejects import Rejects
 from target_cordial.history.journal import Journal, timestamp
@@ -34,6 +38,7 @@ from target_cordial.history.summary import list_lines, run_line
 from target_cordial.intake.lists import Lists
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.rows import RowWriter
+from target_cordial.readback.export import Exporter
 from target_cordial.run_name import RUN_TIME_FORMAT
 from target_cordial.storage.location import Location
 from target_cordial.storage.storage import Storage
@@ -42,6 +47,8 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
     from target_cordial.check import Streams
     from target_cordial.delivery.workers import FileImporter
+    from target_cordial.intake.marks import Marks
+    from target_cordial.intake.receiver import Receiver
     from target_cordial.settings import Settings
 
 SIGNAL_WAIT_SECONDS = 10
@@ -53,7 +60,8 @@ class Run:
     """A run from its start to its summary.
 
     Attributes:
-        delivery: Takes rows, exits and states; states may come before the run is prepared.
+        delivery: Sends rows and exits, and acknowledges states.
+        receiver: Takes what the input becomes: the delivery, or the members of an audit. States may come before the run is prepared.
         close: Leaves nothing on this machine; called at the latest when the run is no longer referred to.
 
     Args:
@@ -82,6 +90,12 @@ class Run:
             signal,
             null_marker=self._null_marker,
         )
+        self._members = (
+            None
+            if settings.mode == "changes"
+            else Members(self.delivery, self._folder, settings.identifier_field)
+        )
+        self.receiver: Receiver = self._members or self.delivery
         self.close = weakref.finalize(self, self.delivery.close)
 
     @functools.cached_property
@@ -145,7 +159,7 @@ class Run:
                 self._cordial,
                 settings.list_name,
                 attributes,
-                may_create=not settings.plan_only,
+                may_create=not settings.plan_only and self._members is None,
                 interruptible=self._signal.interruptible,
             )
         self.delivery.start(self._importer(), rows.header)
@@ -155,13 +169,16 @@ class Run:
     def _lists(self) -> Lists | None:
         return None if self._prepared is None else self._prepared[1]
 
-    def finish(self) -> None:
-        """Deliver what is left once all input is read: all enters, then all exits.
+    def finish(self, marks: Marks) -> None:
+        """Once all input is read: deliver what is left, all enters, then all exits; or compare the lists with their members.
 
         Raises:
-            UserError: If not all of it could be delivered.
+            UserError: If not all of it could be delivered, or a list is not equal.
         """
         self._is_all_read = True
+        if self._members is not None:
+            self._finish_audit(self._members, marks)
+            return
         if self._prepared is None:
             return
         self.delivery.finish_enters()
@@ -173,6 +190,33 @@ class Run:
         problems = self.delivery.problems()
         if problems:
             raise UserError(" ".join(problems))
+
+    def _finish_audit(self, members: Members, marks: Marks) -> None:
+        settings = self._settings
+        snapshot = check_whole(
+            marks, self.delivery.totals, records=members.records, accept_unmarked=settings.accept_unmarked_end
+        )
+        rows, lists = self.prepare()
+        self.delivery.finish_rejects()
+        members.add_empty_lists(snapshot, lists)
+        with self._signal.interruptible():
+            auditor = Auditor(
+                settings,
+                members,
+                rows,
+                self._null_marker,
+                self._exporter(),
+                Jobs(self._cordial, settings),
+                self._name,
+                self._folder,
+            )
+            audits = auditor.audit()
+        self.delivery.totals.audits = audits
+        raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
+
+    def _exporter(self) -> Exporter:
+        run_name = f"{self._storage.folder_tag}-{self._name}"
+        return Exporter(self._cordial, self._storage, self._settings, run_name, self._folder)
 
     @contextlib.contextmanager
     def ending_well(self) -> t.Iterator[None]:
@@ -216,6 +260,8 @@ class Run:
             self._plan.pace = self._cordial.jobs.pace()
             return self._plan
         pipeline = self._storage.folder_tag
+        if self._members is not None:
+            self._exporter().clear_earlier_runs(pipeline)
         importer = Importer(
             cordial=self._cordial,
             storage=self._storage,

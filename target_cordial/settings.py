@@ -39,10 +39,13 @@ _SECRETS_IN_URLS = {
     "storage_url": "set storage_password",
     "rejects_url": "let the environment give the login",
     "journal_url": "let the environment give the login",
+    "audits_url": "let the environment give the login",
 }
 _SECRETS_IN_OBJECTS = {
     ("import_source", "password"): "import_password",
     ("import_source", "aws_secret_access_key"): "import_password",
+    ("export_destination", "password"): "export_password",
+    ("export_destination", "aws_secret_access_key"): "export_password",
     ("storage_options", "password"): "storage_password",
     ("storage_options", "secret"): "storage_password",
 }
@@ -61,6 +64,11 @@ class Settings:
         "API URL",
         "Base URL of Cordial's API, such as https://api.usw2.cordial.io/v2 for accounts on US West 2.",
         default="https://api.cordial.io/v2",
+    )
+    mode: t.Literal["changes", "audit", "mirror"] = setting(
+        "Mode",
+        "changes: send what comes. audit: take what comes for all members, and tell how the list differs. mirror: make the list equal to them, removals included.",
+        default="changes",
     )
     identifier_field: str = setting(
         "Identifier field",
@@ -148,6 +156,42 @@ class Settings:
     )
     import_options: dict[str, t.Any] = setting(
         "Import options", "More fields of Cordial's import call, such as confirmEmail.", default={}
+    )
+    export_destination: dict[str, t.Any] = setting(
+        "Export destination",
+        "With audit and mirror: what to tell Cordial differently about where to write an export, such as savedKey. The storage's folder is the default; no secrets.",
+        default={},
+    )
+    export_username: str | None = setting(
+        "Export user name",
+        "User name with which Cordial writes an export, where the storage's is not to be used. It has to be allowed to write.",
+        default=None,
+    )
+    export_password: str | None = setting(
+        "Export password",
+        "Password with which Cordial writes an export, where the storage's is not to be used.",
+        default=None,
+        secret=True,
+    )
+    export_audience_key: str | None = setting(
+        "Export audience key",
+        "A saved audience rule of Cordial that limits exports. It has to cover all that is on the list; without it, an export holds the whole account.",
+        default=None,
+    )
+    account_id: int | None = setting(
+        "Account id",
+        "Id of the Cordial account, which Cordial's Swagger wants in each export call.",
+        default=None,
+    )
+    audits_url: str | None = setting(
+        "Audits URL",
+        "Folder for the differences that audits find, with a receipt each. It holds identifiers. A path or an fsspec URL, as rejects_url. Unset: none, and then no difference counts as moving.",
+        default=None,
+    )
+    accept_unmarked_end: bool = setting(
+        "Accept an unmarked end",
+        "With audit and mirror: take an input for whole that no end mark closes. Right only for a file that was written whole before.",
+        default=False,
     )
     keep_files: bool = setting(
         "Keep files", "Leave the import files in the storage when their import is done.", default=False

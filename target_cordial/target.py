@@ -61,7 +61,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         self.message_reader.interruptible = self._signal.interruptible
         self.settings = Settings.from_config(self._config)
         self.run = Run(self.name, self.settings, self._signal)
-        self.intake = Intake(self.settings, self.run.delivery, self.run.prepare)
+        self.intake = Intake(self.settings, self.run.receiver, self.run.prepare)
         self.message_reader.intake = self.intake
 
     @classmethod
@@ -111,10 +111,10 @@ class TargetCordial(ConfiguredPlugin, Target):
         self.intake.open(stream, routes)
 
     def _process_activate_version_message(self, message_dict: dict[str, t.Any]) -> None:
-        logger.info(
-            "ACTIVATE_VERSION of stream %s is passed over: contacts have no versions.",
-            message_dict.get("stream"),
-        )
+        stream = str(message_dict.get("stream"))
+        self.intake.marks.versions[stream] = self.message_reader.line
+        if self.settings.mode == "changes":
+            logger.info("ACTIVATE_VERSION of stream %s is passed over: contacts have no versions.", stream)
 
     def _process_batch_message(self, message_dict: dict[str, t.Any]) -> None:
         raise InputError(
@@ -123,7 +123,7 @@ class TargetCordial(ConfiguredPlugin, Target):
 
     @override
     def process_endofpipe(self) -> None:
-        self.run.finish()
+        self.run.finish(self.intake.marks)
         for sink in self._sinks_active.values():
             sink.clean_up()
         self.intake.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from target_cordial.cordial.attributes import AttributeCalls
 from target_cordial.cordial.connection import Connection
 from target_cordial.cordial.contacts import ContactCalls
+from target_cordial.cordial.exports import ExportCalls
 from target_cordial.cordial.imports import ImportCalls
 from target_cordial.cordial.jobs import JobCalls
 from target_cordial.cordial.lists import ListCalls
@@ -20,4 +21,5 @@ class Cordial:
         self.contacts = ContactCalls(connection)
         self.lists = ListCalls(connection)
         self.imports = ImportCalls(connection)
+        self.exports = ExportCalls(connection)
         self.jobs = JobCalls(connection)

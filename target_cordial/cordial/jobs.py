@@ -1,4 +1,4 @@
-"""Import jobs of the account."""
+"""Import and export jobs of the account."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ _TIME_FORMS: tuple[tuple[str, dt.timedelta], ...] = (
 
 @dataclass(frozen=True)
 class Job:
-    """An import job as Cordial tells it (Cordial Swagger v2: JobJ). Every counter may be missing."""
+    """An import or export job as Cordial tells it (Cordial Swagger v2: JobJ). Every counter may be missing.
+
+    Attributes:
+        export_name: What the export was called in its call.
+        lists: The lists that an import adds to or removes from, or an export shows, by name or id.
+    """
 
     id: str
     status: str
@@ -46,6 +51,8 @@ class Job:
     errors: int | None = None
     ignored: int | None = None
     seconds: float | None = None
+    export_name: str | None = None
+    lists: frozenset[str] = frozenset()
 
     @property
     def is_final(self) -> bool:
@@ -63,6 +70,7 @@ class Job:
         """Read a job from Cordial's answer, asked for by its id or listed; for listed jobs no field of the id is documented."""
         metadata = mapping(reply.get("metadata"))
         result = mapping(reply.get("result"))
+        lists = metadata.get("lists")
         return cls(
             id=job_id or next(filter(None, (job_id_of(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
             status=str(reply.get("status", "")),
@@ -77,6 +85,8 @@ class Job:
             errors=count_of(result.get("error")),
             ignored=count_of(result.get("ignored")),
             seconds=seconds_between(mapping(reply.get("times"))),
+            export_name=metadata.get("name"),
+            lists=frozenset(map(str, lists)) if isinstance(lists, list) else frozenset(),
         )
 
 
@@ -102,7 +112,17 @@ class JobCalls:
 
     def imports(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
         """All import jobs of one of Cordial's statuses, child jobs too, but for those that started before a time."""
-        query = {"jobName": "ImportContacts", "status": status, "per_page": str(JOBS_PER_PAGE)}
+        return self._listed({"jobName": "ImportContacts", "status": status}, since)
+
+    def exports(self, since: dt.datetime) -> t.Iterator[Job]:
+        """All export jobs that started after a time, and those that have not started yet."""
+        for status in UNFINISHED_STATUSES:
+            yield from self._listed({"jobName": "ExportContacts", "status": status}, None)
+        for status in FINAL_STATUSES:
+            yield from self._listed({"jobName": "ExportContacts", "status": status}, since)
+
+    def _listed(self, query: dict[str, str], since: dt.datetime | None) -> t.Iterator[Job]:
+        query = {**query, "per_page": str(JOBS_PER_PAGE)}
         before: list[dict[str, t.Any]] = []
         for page in range(1, MAX_JOB_PAGES + 1):
             jobs = self._page({**query, "page": str(page)}, since)
@@ -112,7 +132,7 @@ class JobCalls:
             yield from map(Job.from_reply, jobs)
             before = jobs
         raise CordialError(
-            f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} {status} import jobs: ask Cordial's support to end old ones."
+            f"Cordial lists more than {JOBS_PER_PAGE * MAX_JOB_PAGES} jobs of one status: ask Cordial's support to end old ones."
         )
 
     def _page(self, query: dict[str, str], since: dt.datetime | None) -> list[dict[str, t.Any]]:

@@ -13,6 +13,7 @@ import msgspec
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.history.journal_files import JournalFiles
+from target_cordial.history.audits import ListAudit  # noqa: TC001 - msgspec looks it up
 from target_cordial.run_name import time_of_run
 
 if t.TYPE_CHECKING:
@@ -104,6 +105,7 @@ class ListCounts(msgspec.Struct, frozen=True):
         size_before: Contacts on the list when the run first met it; None if not known.
         size_after: Contacts on the list at the end of the run; None if not known.
         members: Members of the audience at the end of the run; None if not known.
+        audit: What an audit says of it; None if the run was none.
     """
 
     enters: Count = 0
@@ -111,6 +113,7 @@ class ListCounts(msgspec.Struct, frozen=True):
     size_before: Count | None = None
     size_after: Count | None = None
     members: Count | None = None
+    audit: ListAudit | None = None
 
 
 class Run(msgspec.Struct, tag_field="event", tag="run"):

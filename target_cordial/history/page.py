@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from lytics_to_cordial.progress import counted, duration
 from target_cordial.history.journal import GOOD, NO_LIST, ListCounts, read_history
 
 if t.TYPE_CHECKING:
+    from target_cordial.history.audits import ListAudit
     from target_cordial.history.journal import History, Run
 
 DRAWN_RUNS = 60
@@ -69,6 +71,7 @@ class ListCard:
     Attributes:
         runs: Those that met it, the last one first.
         last_size: The last known size, and the start of the run that knew it.
+        audit: What the last audit says, its time, and the first one in a row that says the same.
         has_members: Whether a run tells the size of its audience.
         hints: A text for each drawn run.
     """
@@ -76,6 +79,7 @@ class ListCard:
     name: str
     runs: list[tuple[Run, ListCounts]]
     last_size: tuple[int, dt.datetime] | None
+    audit: tuple[ListAudit, dt.datetime, dt.datetime] | None
     has_members: bool
     hints: list[str]
     sizes: Chart | None
@@ -170,11 +174,22 @@ def _card(name: str, runs: t.Sequence[Run]) -> ListCard:
         name=name,
         runs=rows,
         last_size=sizes[0] if sizes else None,
+        audit=_audit(rows),
         has_members=any(number is not None for number in members),
         hints=[_hint(run, counts) for run, counts in zip(runs, by_run, strict=True)],
         sizes=_line_chart({"size": [counts.size_after for counts in by_run], "members": members}),
         moves=_bar_chart([*enters, *exits], len(runs), _count),
     )
+
+
+def _audit(rows: t.Sequence[tuple[Run, ListCounts]]) -> tuple[ListAudit, dt.datetime, dt.datetime] | None:
+    """The last audit of a list whose runs are given from the last one back, its time, and since when its verdict is so."""
+    audits = [(counts.audit, run.started) for run, counts in rows if counts.audit is not None]
+    if not audits:
+        return None
+    last, at = audits[0]
+    same = itertools.takewhile(lambda each: each[0].verdict == last.verdict, audits)
+    return last, at, [started for _, started in same][-1]
 
 
 def _hint(run: Run, counts: ListCounts) -> str:

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 
 from target_cordial.cordial.lists import Sizes
 
+if t.TYPE_CHECKING:
+    from target_cordial.history.audits import ListAudit
+
 
 @dataclass
 class Totals:
@@ -26,6 +29,7 @@ class Totals:
         imports_of: Imports done, by list name.
         rejected_of: Rows of enters rejected by Cordial, by list name.
         reject_reasons: Records rejected here, by reason.
+        audits: What an audit says of each list, by its name.
     """
 
     arrived: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -40,6 +44,7 @@ class Totals:
     imports_of: Counter[str] = field(default_factory=Counter)
     rejected_of: Counter[str] = field(default_factory=Counter)
     reject_reasons: Counter[str] = field(default_factory=Counter)
+    audits: dict[str, ListAudit] = field(default_factory=dict)
 
     @property
     def lists(self) -> list[str]:
@@ -50,13 +55,14 @@ class Totals:
         """Rows imported for a list."""
         return self.by_list[name].total()
 
-    def journal_lists(self, sizes: t.Mapping[str, Sizes]) -> dict[str, dict[str, int | None]]:
+    def journal_lists(self, sizes: t.Mapping[str, Sizes]) -> dict[str, dict[str, t.Any]]:
         """What the journal's line of the run says of each list that rows or sizes are known of."""
         return {
             name: {
                 "enters": self.by_list[name]["enters"],
                 "exits": self.by_list[name]["exits"],
                 **asdict(sizes.get(name, Sizes())),
+                **({"audit": self.audits[name]} if name in self.audits else {}),
             }
-            for name in sorted({*self.by_list, *sizes})
+            for name in sorted({*self.by_list, *sizes, *self.audits})
         }

@@ -13,15 +13,16 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.intake.mapping import EXIT_AGAIN
+from target_cordial.intake.marks import Marks
 from target_cordial.intake.messages import InputError, RecordBeforeSchemaError
 from target_cordial.intake.streams import Outcomes, Reject, Stream
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from target_cordial.delivery.delivery import Delivery
     from target_cordial.intake.lists import Lists
     from target_cordial.intake.messages import Message
+    from target_cordial.intake.receiver import Receiver
     from target_cordial.intake.rows import RowWriter
     from target_cordial.intake.streams import Route
     from target_cordial.settings import Settings
@@ -47,6 +48,9 @@ class Intake:
     The columns of each stream's records are made into rows together, whatever comes between the records. Then all of the
     chunk goes to the delivery in its order.
 
+    Attributes:
+        marks: What came last of each stream, and what closes it.
+
     Args:
         settings: What to send.
         delivery: Takes enters, exits, rejects and states.
@@ -56,9 +60,10 @@ class Intake:
     def __init__(
         self,
         settings: Settings,
-        delivery: Delivery,
+        delivery: Receiver,
         prepare: Callable[[], tuple[RowWriter, Lists | None]],
     ) -> None:
+        self.marks = Marks()
         self._settings = settings
         self._delivery = delivery
         self._prepare = prepare
@@ -74,6 +79,8 @@ class Intake:
         self._all_routes += routes
         if stream == TEST_STREAM:
             return
+        if routes:
+            self.marks.records.setdefault(stream, 0)
         if any(self._routes.values()):
             self._delivery.release()
         else:
@@ -104,11 +111,13 @@ class Intake:
                 blank = [""] * len(own)
                 results = [_State(message.value) for message in own]
                 states = [Outcomes(numbers, results, blank, [()] * len(own), blank)]
+                self.marks.state, self.marks.state_line = own[-1].value, line + numbers[-1]
             elif name not in self._routes:
                 good = min(good, numbers[0])
             elif (stream := self._stream(name)) is not None:
                 records = stream.decode(own)
                 decoded.append((stream, numbers, own, records))
+                self.marks.records[name] = line + numbers[-1]
                 if len(records) < len(own):
                     good = min(good, numbers[len(records)])
         if good < len(messages):

@@ -71,14 +71,14 @@ def _place(settings: Settings, location: Location, transport: str) -> dict[str, 
     if location.scheme == "sftp" and transport in _SERVERS:
         return {"server": location.host, "port": location.port}
     if location.scheme == "s3" and transport == "s3":
-        return {"aws_bucket": location.host, "aws_region": _region(settings.storage_options)}
+        return {"aws_bucket": location.host, "aws_region": region_of(settings.storage_options)}
     if location.scheme == "gs" and transport == "gcs":
         # The Swagger spells the field `buket`; whether the service does is not known, so both are sent.
         return {"buket": location.host, "bucket": location.host}
     return {}
 
 
-def _region(options: t.Mapping[str, t.Any]) -> str | None:
+def region_of(options: t.Mapping[str, t.Any]) -> str | None:
     """The bucket's region, from where the upload takes it too."""
     region = options.get("region") or (options.get("client_kwargs") or {}).get("region_name")
     return region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -11,6 +11,7 @@ from typing_extensions import override
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.filesystems import PrivateFileSystem
+from target_cordial.storage.destination import export_destination
 from target_cordial.storage.location import Location
 from target_cordial.storage.source import import_source
 
@@ -54,6 +55,10 @@ class Storage(Folder):
     def source(self, name: str) -> dict[str, t.Any]:
         """What Cordial is told of where a file is; see `import_source`."""
         return import_source(self._settings, self._location, name)
+
+    def destination(self) -> dict[str, t.Any]:
+        """What Cordial is told of where to write an export; see `export_destination`."""
+        return export_destination(self._settings, self._location)
 
 
 def folder_beside(settings: Settings, url: str, setting: str) -> Folder:

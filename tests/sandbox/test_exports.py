@@ -282,3 +282,46 @@ def test_an_export_goes_into_a_bucket_of_gcs(make_box):
 def test_a_place_that_cannot_be_reached_fails_the_export(people, destination):
     exported(people, destination=destination)
     assert people.jobs()[-1]["status"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "cell"), [("headed", "email", ADA), ("blank", "email", ""), ("refused", None, None)]
+)
+def test_the_address_can_go_by_its_short_name(people, kind, header, cell):
+    people.fault("export_identifier", kind)
+    reply = cordial(people, "POST", "/contactexports", export_call(people))
+    assert reply.status_code == (200 if header else 400)
+    people.wait_idle()
+    if header:
+        rows = table(people)
+        assert rows[0][0] == header
+        assert cell in {row[0] for row in rows[1:]}
+    short = {"fields": ["email", "first_name"], "name": "short"}
+    assert cordial(people, "POST", "/contactexports", export_call(people, **short)).status_code == 200
+    people.wait_idle()
+    assert {row[0] for row in table(people, "short.csv")[1:]} == {ADA, BOB}
+
+
+@pytest.mark.parametrize(
+    ("fault", "value", "cell"),
+    [
+        ("export_arrays", "commas", "tea,books"),
+        ("export_arrays", "bars", "tea|books"),
+        ("export_dates", "seconds", "2026-01-02T01:04:05+0000"),
+        ("export_dates", "milliseconds", "2026-01-02T01:04:05.678Z"),
+        ("export_dates", "spaced", "2026-01-02 01:04:05"),
+    ],
+)
+def test_arrays_and_dates_can_be_written_in_several_ways(people, fault, value, cell):
+    held = {"interests": ["tea", "books"], "last_visit": "2026-01-02T03:04:05.678901234+02:00"}
+    people.account.put_contact(ADA, held, "none")
+    people.fault(fault, value)
+    exported(people, fields=["channels.email.address", "interests", "last_visit"])
+    assert cell in {cell for row in table(people) for cell in row}
+
+
+def test_an_export_may_need_no_account(people):
+    call = export_call(people)
+    del call["accountId"]
+    people.fault("export_account_optional")
+    assert cordial(people, "POST", "/contactexports", call).status_code == 200

@@ -212,6 +212,9 @@ def quick_config(box: Sandbox, **overrides: Any) -> dict[str, Any]:
             "import_source": {"transport": "sftp", "server": server, "port": int(port), "path": "/import"},
             "import_username": box.storage_username,
             "import_password": box.storage_password,
+            "export_destination": {"type": "SFTP", "server": server, "port": int(port), "path": "/import"},
+            "export_username": box.storage_username,
+            "export_password": box.storage_password,
             **overrides,
         }
     )

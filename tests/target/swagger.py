@@ -142,6 +142,44 @@ IMPORT = Fields(
 )
 
 
+class Numbers:
+    """A list of numbers."""
+
+    def problem(self, value: Any) -> str | None:
+        if not isinstance(value, list) or not all(type(item) is int for item in value):
+            return "is not a list of numbers"
+        return None
+
+
+EXPORT = Fields(
+    {
+        "name": Text(),
+        "exportType": Text(values=("CSV", "JSON", "TXT")),
+        "destination": Fields(
+            {
+                **dict.fromkeys(
+                    (
+                        "aws_access_key_id", "aws_secret_access_key", "aws_bucket", "aws_region", "server", "username",
+                        "password", "savedKey", "path", "gcs_bucket", "account", "container",
+                    ),
+                    Text(),
+                ),
+                "type": Text(values=("FTP", "SFTP", "S3", "GCS", "AZUREBLOB")),
+                "port": Kind(int),
+            },
+            required=("type", "path"),
+        ),
+        "fields": Kind(list),
+        "lists": Numbers(),
+        "audience-key": Text(),
+        "accountId": Kind(int),
+        "showHeader": Kind(bool),
+        "compress": Kind(bool),
+    },
+    required=("destination", "fields", "accountId"),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Call:
     """A call that the Swagger knows.
@@ -164,6 +202,7 @@ TIME_FILTERS = {
 }
 CALLS = (
     Call("POST", "/v2/contactimports", body=IMPORT),
+    Call("POST", "/v2/contactexports", body=EXPORT),
     Call(
         "GET",
         "/v2/jobs",

@@ -1,0 +1,1 @@
+"""Whether a list equals its members: compared, judged, and told."""

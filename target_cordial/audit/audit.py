@@ -1,0 +1,224 @@
+"""An audit: the lists as Cordial exports them, held against all members, judged, logged and kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import typing as t
+from dataclasses import dataclass
+
+import msgspec
+
+from lytics_to_cordial.database import Database
+from lytics_to_cordial.errors import TransientError, UserError
+from lytics_to_cordial.progress import counted
+from target_cordial.audit.compare import Rules, compare, create_differences
+from target_cordial.audit.receipts import Receipts
+from target_cordial.delivery.plan import masked
+from target_cordial.history.audits import ListAudit
+from target_cordial.history.journal import NO_LIST, timestamp
+from target_cordial.readback.contacts import Columns, read_contacts
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from target_cordial.audit.members import Members
+    from target_cordial.cordial.jobs import Job
+    from target_cordial.cordial.lists import ContactList
+    from target_cordial.delivery.jobs import Jobs
+    from target_cordial.history.audits import Verdict
+    from target_cordial.intake.rows import RowWriter
+    from target_cordial.readback.export import Exporter
+    from target_cordial.settings import Settings
+
+MOVING_PERCENT = 1
+"""Audiences live: so much may differ between an audit's two looks, unless the last audit showed the same."""
+SAMPLES = 3
+_CLOCK_SKEW = dt.timedelta(hours=1)
+_IMPORTS = "cordial-"
+"""With which the names of all pipelines' imports begin."""
+
+logger = logging.getLogger("target-cordial")
+
+
+class MovedError(TransientError):
+    """A list was changed while it was exported: nothing can be said about it."""
+
+
+class NotEqualError(UserError):
+    """A list does not equal its members."""
+
+
+@dataclass
+class Auditor:
+    """Holds lists against their members.
+
+    Attributes:
+        settings: How to compare.
+        members: All members.
+        rows: Wrote their rows.
+        null_marker: The cell that leaves an attribute as it is.
+        exporter: Gets contacts out of Cordial.
+        jobs: Tells which imports ran meanwhile.
+        run: The run's name.
+        folder: For the files and tables on this machine; only the owner may enter it.
+    """
+
+    settings: Settings
+    members: Members
+    rows: RowWriter
+    null_marker: str
+    exporter: Exporter
+    jobs: Jobs
+    run: str
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Members are loaded once."""
+        self.tables = Database(self.folder).tables()
+        # A time without a zone is UTC, wherever this machine is.
+        self.tables.run("SET TimeZone = 'UTC'")
+        self.members.load(self.tables, len(self.rows.header) - 1, self.null_marker)
+        url = self.settings.audits_url
+        self._receipts = None if url is None else Receipts(self.settings, url, self.run, self.folder)
+
+    def audit(self, *, is_strict: bool = False) -> dict[str, ListAudit]:
+        """Compare all lists, leave the differences in the table `differences`, log and keep them, and give back what each list is.
+
+        Args:
+            is_strict: Whether any difference counts, as after a mirror.
+
+        Raises:
+            MovedError: If a list was changed meanwhile.
+            ExportFailedError: If the export holds not all that is on a list.
+        """
+        settings = self.settings
+        lists = [each for each in self.members.lists if each is not None]
+        since = dt.datetime.now(dt.timezone.utc) - _CLOCK_SKEW
+        before = self._activity(lists, since)
+        columns = Columns(settings.channel, [column.header for column in self.rows.columns], lists)
+        contacts = read_contacts(self.exporter, columns, self.tables, "members")
+        if self._activity(lists, since) != before:
+            raise MovedError(
+                "A list was changed while Cordial exported it, so it cannot be compared: run again when no import is under way."
+            )
+        sizes = before[0]
+        can_move = not is_strict and self._receipts is not None and self._receipts.load_last(self.tables)
+        rules = Rules(
+            self.rows.columns,
+            self.null_marker,
+            counts_extra=settings.list_action == "sync",
+            counts_unknown=settings.import_strategy == "upsert",
+        )
+        create_differences(self.tables)
+        audits: dict[str, ListAudit] = {}
+        kept: list[dict[str, t.Any]] = []
+        for number, target_list in enumerate(self.members.lists):
+            name, list_id = (NO_LIST, 0) if target_list is None else (target_list.name, target_list.id)
+            counts = compare(self.tables, number, name, list_id, rules, has_list=target_list is not None)
+            if target_list is not None and counts["contacts"] != sizes[list_id]:
+                raise MovedError(
+                    f"Cordial counts {sizes[list_id]:,} contacts on list {name!r} and exported {counts['contacts']:,} of it, so it cannot be "
+                    "compared: run again; if it stays so, export_audience_key leaves out some."
+                )
+            audit = ListAudit(
+                self._verdict(counts, list_id, can_move=can_move, rules=rules),
+                rejected=self.members.rejects,
+                **counts,
+            )
+            audits[name] = audit
+            kept.append({"id": list_id, "name": name, **msgspec.to_builtins(audit)})
+        place = ""
+        if self._receipts is not None:
+            receipt = {"run": self.run, "time": timestamp(), "contacts_exported": contacts, "lists": kept}
+            place = self._receipts.write(self.tables, receipt)
+        for name, audit in audits.items():
+            self._log(name, audit, place)
+        return audits
+
+    def _activity(
+        self, lists: Sequence[ContactList], since: dt.datetime
+    ) -> tuple[dict[int, int], dict[str, Job]]:
+        """How many contacts are on each list, and the imports that may change who."""
+        names = {name for each in lists for name in (each.name, str(each.id))}
+        jobs = {
+            job.id: job
+            for job in self.jobs.listed(since)
+            if job.lists & names or (not job.lists and str(job.import_name).startswith(_IMPORTS))
+        }
+        if not all(job.is_final for job in jobs.values()):
+            raise MovedError(
+                "An import that may change a list is under way in Cordial, so the list cannot be compared: run again when it is done."
+            )
+        return {each.id: self.exporter.cordial.lists.size(each.id) for each in lists}, jobs
+
+    def _mask(self, value: str) -> str:
+        return masked(value, self.null_marker)
+
+    def _verdict(self, counts: dict[str, t.Any], list_id: int, *, can_move: bool, rules: Rules) -> Verdict:
+        differing = counts["missing"] + counts["different"] + (counts["extra"] if rules.counts_extra else 0)
+        if not differing:
+            return "equal"
+        size = max(counts["members"], counts["contacts"])
+        if not can_move or differing * 100 > MOVING_PERCENT * size:
+            return "different"
+        same = "list_id, kind, identifier, attribute, expected"
+        stay = self.tables.number(
+            f"SELECT count(*) FROM (SELECT {same} FROM differences WHERE list_id = '{list_id}' INTERSECT SELECT {same} FROM last)"
+        )
+        return "different" if stay else "moving"
+
+    def _log(self, name: str, audit: ListAudit, place: str) -> None:
+        """What an audit found of a list, as a table, with samples that name nobody."""
+        log = logger.info if audit.verdict == "equal" else logger.warning
+        log(
+            "Audit of list %s: %s. %s, %s on the list.",
+            name,
+            audit.verdict.upper(),
+            counted(audit.members, "member"),
+            counted(audit.contacts, "contact"),
+        )
+        attributes = ", ".join(f"{key} {count:,}" for key, count in audit.attributes.items())
+        statuses = ", ".join(f"{key} {count:,}" for key, count in audit.statuses.items())
+        for what, count, more in (
+            ("missing", audit.missing, "members who are not on the list"),
+            ("extra", audit.extra, "contacts on the list who are no members"),
+            ("different", audit.different, attributes or "members with other attributes"),
+            ("unknown", audit.unknown, "members whom Cordial does not know, which updateOnly leaves out"),
+            ("rejected", audit.rejected, "records that cannot be sent"),
+        ):
+            if count or what in {"missing", "extra", "different"}:
+                log("    %-9s %11s  %s", what, f"{count:,}", more)
+        logger.info("    %-9s %11s  %s", "statuses", "", statuses or "none told")
+        samples = self.tables.run(
+            f"SELECT kind, identifier, attribute, expected, actual FROM differences WHERE list = ? LIMIT {SAMPLES}",
+            [name],
+        ).fetchall()
+        for kind, identifier, attribute, expected, actual in samples:
+            values = (
+                f", {attribute}: {self._mask(expected)} in place of {self._mask(actual)}"
+                if attribute
+                else f": {actual}"
+            )
+            logger.info("    e.g. %s %s%s", kind, self._mask(identifier), values)
+        if samples and place:
+            logger.info("    all of them, by name: %s", place)
+
+
+def raise_unequal(audits: dict[str, ListAudit], *, mode: str, place: str | None) -> None:
+    """Raise a `NotEqualError` if a list is not equal to its members, nor moving."""
+    unequal = [
+        f"{name!r} ({audit.missing:,} missing, {audit.extra:,} extra, {audit.different:,} different)"
+        for name, audit in audits.items()
+        if audit.verdict == "different"
+    ]
+    if not unequal:
+        return
+    names = f"read their names in {place}" if place else "set audits_url to see their names"
+    cure = (
+        "then run once with TARGET_CORDIAL_MODE=mirror"
+        if mode == "audit"
+        else "and look at the reject report, then run again"
+    )
+    raise NotEqualError(f"Not equal to its members: list {' and '.join(unequal)}: {names}, {cure}.")

@@ -1,0 +1,154 @@
+"""The comparison of a list with its members, in SQL: who is missing, who is extra, and whose attributes differ."""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+from dataclasses import dataclass
+
+from target_cordial.intake.cells import COORDINATES
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lytics_to_cordial.database import Tables
+    from target_cordial.intake.columns import Column
+
+DIFFERENCE_COLUMNS = ("list_id", "list", "kind", "identifier", "attribute", "expected", "actual")
+_SEPARATORS = (",", ", ", ";", "|")
+"""Between the items of an array that is not written as JSON: how Cordial exports one is not documented."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a difference is.
+
+    Attributes:
+        columns: The mapped columns, in the order of the cells.
+        null_marker: The cell that leaves an attribute as it is.
+        counts_extra: Whether others than members on the list are a difference.
+        counts_unknown: Whether members whom Cordial does not know are missing.
+    """
+
+    columns: Sequence[Column]
+    null_marker: str
+    counts_extra: bool
+    counts_unknown: bool
+
+
+def create_differences(tables: Tables) -> None:
+    """Make the table `differences` anew, without a row."""
+    declared = ", ".join(f"{name} VARCHAR" for name in DIFFERENCE_COLUMNS)
+    tables.run(f"CREATE OR REPLACE TABLE differences ({declared})")
+
+
+def compare(
+    tables: Tables, number: int, name: str, list_id: int, rules: Rules, *, has_list: bool
+) -> dict[str, t.Any]:
+    """Add the differences of the list with this number to the table `differences`, and give back what counts there are."""
+    # Contacts on no list: all of them count as on it, and none is extra.
+    on = f"l{number}" if has_list else "true"
+    differing = {
+        column.header: _differ(column, f"e{place}", f"a{place}", rules.null_marker)
+        for place, column in enumerate(rules.columns)
+    }
+    marks = "".join(f", {test} AS d{place}" for place, test in enumerate(differing.values()))
+    cells = "".join(f", e{place}, a{place}" for place in range(len(differing)))
+    any_mark = " OR ".join(["false", *(f"d{place}" for place in range(len(differing)))])
+    tables.run(
+        f"CREATE OR REPLACE TABLE compared AS FROM (SELECT m.address, m.key, c.key IS NULL AS is_unknown, coalesce({on}, false) AS is_on"
+        f"{cells}{marks} FROM members m LEFT JOIN contacts c ON c.key = m.key AND c.is_first WHERE m.list = {number}) "
+        f"WHERE is_unknown OR NOT is_on OR {any_mark}"
+    )
+    is_missing = "NOT is_on" if has_list else "is_unknown"
+    if not rules.counts_unknown:
+        is_missing += " AND NOT is_unknown"
+    named = [str(list_id), name]
+    tables.run(
+        "INSERT INTO differences SELECT ?, ?, 'missing', address, '', 'on the list', "
+        f"CASE WHEN is_unknown THEN 'no contact' ELSE 'not on the list' END FROM compared WHERE {is_missing}",
+        named,
+    )
+    is_held = "is_on AND NOT is_unknown"
+    attributes: dict[str, int] = {}
+    for place, header in enumerate(differing):
+        count = tables.number(f"SELECT count(*) FROM compared WHERE {is_held} AND d{place}")
+        if count:
+            attributes[header] = count
+            tables.run(
+                f"INSERT INTO differences SELECT ?, ?, 'different', address, ?, e{place}, a{place} FROM compared WHERE {is_held} AND d{place}",
+                [*named, header],
+            )
+    extra = (
+        f"FROM contacts WHERE l{number} AND key IS NOT NULL AND NOT EXISTS (FROM members m WHERE m.list = {number} AND m.key = contacts.key) "
+        "AND NOT EXISTS (FROM rejected r WHERE r.key = contacts.key)"
+        if has_list
+        else "FROM contacts WHERE false"
+    )
+    if rules.counts_extra:
+        tables.run(
+            f"INSERT INTO differences SELECT ?, ?, 'extra', address, '', 'not on the list', 'on the list' {extra}",
+            named,
+        )
+    held = (
+        f"FROM contacts WHERE {on}"
+        if has_list
+        else f"FROM contacts SEMI JOIN (FROM members WHERE list = {number}) USING (key)"
+    )
+    return {
+        "members": tables.number(f"SELECT count(*) FROM members WHERE list = {number}"),
+        "contacts": tables.number(f"SELECT count(*) {held}"),
+        "missing": tables.number(f"SELECT count(*) FROM compared WHERE {is_missing}"),
+        "extra": tables.number(f"SELECT count(*) {extra}"),
+        "different": tables.number(f"SELECT count(*) FROM compared WHERE {is_held} AND ({any_mark})"),
+        "unknown": 0
+        if rules.counts_unknown
+        else tables.number("SELECT count(*) FROM compared WHERE is_unknown"),
+        "attributes": attributes,
+        "statuses": dict(
+            tables.rows(
+                f"SELECT coalesce(nullif(status, ''), 'not told'), count(*) {held} GROUP BY ALL ORDER BY ALL"
+            )
+        ),
+        "members_sha256": _digest(tables, f"SELECT key FROM members WHERE list = {number} ORDER BY key"),
+        "contacts_sha256": _digest(
+            tables, f"SELECT DISTINCT key FROM (SELECT key {held}) WHERE key IS NOT NULL ORDER BY key"
+        ),
+    }
+
+
+def _digest(tables: Tables, query: str) -> str:
+    """A hash over sorted addresses, each with a line break after it."""
+    digest = hashlib.sha256()
+    for (key,) in tables.stream(query):
+        digest.update(f"{key}\n".encode())
+    return digest.hexdigest()
+
+
+def _differ(column: Column, expected: str, actual: str, null_marker: str) -> str:
+    """Whether a contact's attribute is not what the target would send, as SQL."""
+    same = [f"{expected} = '{null_marker}'", f"{expected} = {actual}"]
+    kind = column.attribute.type
+    if kind == "number" or column.header.partition(".")[2] in COORDINATES:
+        same.append(f"TRY_CAST({expected} AS DOUBLE) = TRY_CAST({actual} AS DOUBLE)")
+    elif kind == "date":
+        same.append(_same_moment(expected, actual))
+    elif kind == "array":
+        items, held = _items(expected), _items(actual)
+        joined = ", ".join(f"array_to_string({items}, '{separator}')" for separator in _SEPARATORS)
+        same.append(f"{items} = {held} OR {actual} IN ({joined})")
+    return f"NOT coalesce({' OR '.join(same)}, false)"
+
+
+def _same_moment(expected: str, actual: str) -> str:
+    """Whether two times are equal to the digits that Cordial gives; without a zone it is UTC."""
+    unit = f"power(10, 6 - least(6, length(regexp_extract({actual}, '\\.([0-9]+)', 1))))"
+    ours, theirs = (
+        f"floor(epoch_us(TRY_CAST({cell} AS TIMESTAMPTZ)) / {unit})" for cell in (expected, actual)
+    )
+    return f"{ours} = {theirs}"
+
+
+def _items(cell: str) -> str:
+    """The items of an array that is written as JSON, as SQL; null if it is not."""
+    return f"CASE WHEN json_valid({cell}) AND starts_with({cell}, '[') THEN from_json({cell}, '[\"VARCHAR\"]') END"
