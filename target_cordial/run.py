@@ -19,6 +19,7 @@ from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
 from target_cordial.audit.audit import Auditor, raise_unequal
 from target_cordial.audit.members import Members
+from target_cordial.audit.mirror import mirror
 from target_cordial.audit.whole import check_whole
 from target_cordial.check import check, check_fetch, check_reading
 from target_cordial.consent import new_contacts
@@ -199,20 +200,28 @@ class Run:
         rows, lists = self.prepare()
         self.delivery.finish_rejects()
         members.add_empty_lists(snapshot, lists)
-        with self._signal.interruptible():
-            auditor = Auditor(
-                settings,
-                members,
-                rows,
-                self._null_marker,
-                self._exporter(),
-                Jobs(self._cordial, settings),
-                self._name,
-                self._folder,
+        auditor = Auditor(
+            settings,
+            members,
+            rows,
+            self._null_marker,
+            self._exporter(),
+            Jobs(self._cordial, settings),
+            self._name,
+            self._folder,
+            self._signal.interruptible,
+        )
+        if settings.mode == "mirror":
+            audits = mirror(
+                auditor,
+                self.delivery,
+                lambda each: self._cordial.lists.size(each.id),
+                is_plan=settings.plan_only,
             )
+        else:
             audits = auditor.audit()
-        self.delivery.totals.audits = audits
-        raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
+        if settings.mode == "audit" or self._plan is None:
+            raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
 
     def _exporter(self) -> Exporter:
         run_name = f"{self._storage.folder_tag}-{self._name}"

@@ -20,7 +20,8 @@ from target_cordial.history.journal import NO_LIST, timestamp
 from target_cordial.readback.contacts import Columns, read_contacts
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from target_cordial.audit.members import Members
@@ -63,6 +64,7 @@ class Auditor:
         jobs: Tells which imports ran meanwhile.
         run: The run's name.
         folder: For the files and tables on this machine; only the owner may enter it.
+        interruptible: Makes a context in which waiting may be broken off.
     """
 
     settings: Settings
@@ -73,13 +75,15 @@ class Auditor:
     jobs: Jobs
     run: str
     folder: Path
+    interruptible: Callable[[], AbstractContextManager[None]]
 
     def __post_init__(self) -> None:
         """Members are loaded once."""
         self.tables = Database(self.folder).tables()
         # A time without a zone is UTC, wherever this machine is.
         self.tables.run("SET TimeZone = 'UTC'")
-        self.members.load(self.tables, len(self.rows.header) - 1, self.null_marker)
+        with self.interruptible():
+            self.members.load(self.tables, len(self.rows.header) - 1, self.null_marker)
         url = self.settings.audits_url
         self._receipts = None if url is None else Receipts(self.settings, url, self.run, self.folder)
 
@@ -93,6 +97,10 @@ class Auditor:
             MovedError: If a list was changed meanwhile.
             ExportFailedError: If the export holds not all that is on a list.
         """
+        with self.interruptible():
+            return self._audit(is_strict=is_strict)
+
+    def _audit(self, *, is_strict: bool) -> dict[str, ListAudit]:
         settings = self.settings
         lists = [each for each in self.members.lists if each is not None]
         since = dt.datetime.now(dt.timezone.utc) - _CLOCK_SKEW
@@ -133,6 +141,7 @@ class Auditor:
         if self._receipts is not None:
             receipt = {"run": self.run, "time": timestamp(), "contacts_exported": contacts, "lists": kept}
             place = self._receipts.write(self.tables, receipt)
+        self.members.totals.audits = audits
         for name, audit in audits.items():
             self._log(name, audit, place)
         return audits
@@ -145,7 +154,8 @@ class Auditor:
         jobs = {
             job.id: job
             for job in self.jobs.listed(since)
-            if job.lists & names or (not job.lists and str(job.import_name).startswith(_IMPORTS))
+            if not str(job.import_name).startswith(self.exporter.run_name)
+            and (job.lists & names or (not job.lists and str(job.import_name).startswith(_IMPORTS)))
         }
         if not all(job.is_final for job in jobs.values()):
             raise MovedError(
