@@ -28,8 +28,8 @@ from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.earlier_runs import clear_earlier_runs
 from target_cordial.delivery.import_log import LoggedImporter
 from target_cordial.delivery.imports import Importer
-from target_cordial.delivery.limits import ExitsHeldError
 from target_cordial.delivery.jobs import Jobs
+from target_cordial.delivery.limits import ExitsHeldError
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.rejects import Rejects
 from target_cordial.history.journal import Journal, timestamp

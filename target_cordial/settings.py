@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from lytics_to_cordial.config import (
     check_web_url,
     clear_text_warning,
-    holds_password,
     setting,
     settings_from,
     settings_schema,
 )
 from lytics_to_cordial.errors import UserError
+from target_cordial.clear_text import refuse_password, refuse_secrets
 
 ListAction: t.TypeAlias = t.Literal["sync", "add", "none"]
 
@@ -33,22 +33,6 @@ OWN_IMPORT_FIELDS = frozenset(
         "subscribe",
     }
 )
-
-_SECRETS_IN_URLS = {
-    "api_url": "set api_key",
-    "storage_url": "set storage_password",
-    "rejects_url": "let the environment give the login",
-    "journal_url": "let the environment give the login",
-    "audits_url": "let the environment give the login",
-}
-_SECRETS_IN_OBJECTS = {
-    ("import_source", "password"): "import_password",
-    ("import_source", "aws_secret_access_key"): "import_password",
-    ("export_destination", "password"): "export_password",
-    ("export_destination", "aws_secret_access_key"): "export_password",
-    ("storage_options", "password"): "storage_password",
-    ("storage_options", "secret"): "storage_password",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +274,7 @@ class Settings:
             UserError: If a value is missing or cannot work whatever Cordial says.
         """
         settings = settings_from(config, cls, "TARGET_CORDIAL_")
-        _refuse_secrets_in_clear(settings)
+        refuse_secrets(settings)
         taken = sorted(set(settings.import_options) & OWN_IMPORT_FIELDS)
         if taken:
             raise UserError(
@@ -347,27 +331,5 @@ def journal_url(given: str | None) -> str:
         raise UserError(
             "The setting journal_url is missing: set it to the file in which runs keep their journal, in meltano.yml or as TARGET_CORDIAL_JOURNAL_URL."
         )
-    _refuse_password("journal_url", given)
+    refuse_password("journal_url", given)
     return given
-
-
-def _refuse_secrets_in_clear(settings: Settings) -> None:
-    """Messages name URLs, and everything that shows a configuration shows its objects."""
-    for name in _SECRETS_IN_URLS:
-        _refuse_password(name, getattr(settings, name))
-    if holds_password(settings.import_source.get("url")):
-        raise UserError(
-            "The setting import_source.url holds a password: take it out and set import_username and import_password."
-        )
-    for (name, key), cure in _SECRETS_IN_OBJECTS.items():
-        if key in getattr(settings, name):
-            raise UserError(
-                f"The setting {name} holds {key}, and is shown in clear: take it out and set {cure}."
-            )
-
-
-def _refuse_password(name: str, url: str | None) -> None:
-    if holds_password(url):
-        raise UserError(
-            f"The setting {name} holds a password: take it out and {_SECRETS_IN_URLS[name]} (an @ in a folder's name is written %40)."
-        )

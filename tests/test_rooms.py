@@ -52,7 +52,8 @@ TIES = {
         },
         "target": {"check", "history", "intake", "run", "settings", "sink", "storage"},
         "run_name": set(),
-        "settings": set(),
+        "clear_text": set(),
+        "settings": {"clear_text"},
     },
 }
 """What each room, or file beside the rooms, may import of its own plugin. Data flows from right to left: what a room feeds, it does

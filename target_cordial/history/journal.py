@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.history.journal_files import JournalFiles
 from target_cordial.history.audits import ListAudit  # noqa: TC001 - msgspec looks it up
+from target_cordial.history.journal_files import JournalFiles
 from target_cordial.run_name import time_of_run
 
 if t.TYPE_CHECKING:

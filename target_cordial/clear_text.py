@@ -1,0 +1,47 @@
+"""Settings that are shown in clear hold no secret: messages name URLs, and everything that shows a configuration shows its objects."""
+
+from __future__ import annotations
+
+import typing as t
+
+from lytics_to_cordial.config import holds_password
+from lytics_to_cordial.errors import UserError
+
+_SECRETS_IN_URLS = {
+    "api_url": "set api_key",
+    "storage_url": "set storage_password",
+    "rejects_url": "let the environment give the login",
+    "journal_url": "let the environment give the login",
+    "audits_url": "let the environment give the login",
+}
+_SECRETS_IN_OBJECTS = {
+    ("import_source", "password"): "import_password",
+    ("import_source", "aws_secret_access_key"): "import_password",
+    ("export_destination", "password"): "export_password",
+    ("export_destination", "aws_secret_access_key"): "export_password",
+    ("storage_options", "password"): "storage_password",
+    ("storage_options", "secret"): "storage_password",
+}
+
+
+def refuse_secrets(settings: t.Any) -> None:
+    """Raise a `UserError` if a setting that is shown in clear holds a secret."""
+    for name in _SECRETS_IN_URLS:
+        refuse_password(name, getattr(settings, name))
+    if holds_password(settings.import_source.get("url")):
+        raise UserError(
+            "The setting import_source.url holds a password: take it out and set import_username and import_password."
+        )
+    for (name, key), cure in _SECRETS_IN_OBJECTS.items():
+        if key in getattr(settings, name):
+            raise UserError(
+                f"The setting {name} holds {key}, and is shown in clear: take it out and set {cure}."
+            )
+
+
+def refuse_password(name: str, url: str | None) -> None:
+    """Raise a `UserError` if a URL holds a password."""
+    if holds_password(url):
+        raise UserError(
+            f"The setting {name} holds a password: take it out and {_SECRETS_IN_URLS[name]} (an @ in a folder's name is written %40)."
+        )
