@@ -20,7 +20,14 @@ OF_THE_DESIGN = {
     "max_reject_percent", "rejects_url", "journal_url", "max_concurrent_imports", "import_timeout_seconds",
     "poll_interval_seconds", "plan_only",
 }  # fmt: skip
-SECRETS = {"api_key", "storage_password", "storage_private_key", "import_password", "export_password", "notify_url"}
+SECRETS = {
+    "api_key",
+    "storage_password",
+    "storage_private_key",
+    "import_password",
+    "export_password",
+    "notify_url",
+}
 
 
 def about():
