@@ -211,7 +211,7 @@ def test_a_rejected_exit_is_acknowledged_and_counted_as_open(box):
     box.account.join(box.account.add_list(LIST), ADA)
     box.fault("job_rejects", 1)
     result = run(quick_config(box), [AUDIENCE_SCHEMA, exit_(ADA), state({"at": 1})])
-    assert result.code != 0
+    assert result.code == 2
     assert "1 exit of Lytics_VIP_Customers could not be done" in result.message
     assert result.states == [{"at": 1}]
     [report] = (box.folder / "rejects").iterdir()

@@ -85,7 +85,7 @@ def test_rejects_are_reported_also_when_the_run_fails(box, ending):
     else:
         messages += [enter(f"nobody {number}") for number in range(100)]
     result = run(box.target_config(), messages)
-    assert result.code == 2
+    assert result.code != 0
     assert report(box)[0]["record"]["email"] == "nobody"
 
 
@@ -93,7 +93,7 @@ def test_a_report_that_cannot_be_written_stops_the_states_and_is_one_sentence(bo
     (tmp_path / "file").write_text("a file where the folder should be")
     config = box.target_config(rejects_url=str(tmp_path / "file"))
     result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), enter("nobody"), state({"at": 1})])
-    assert result.code == 2
+    assert result.code != 0
     assert result.states == []
     assert f"The reject report at {tmp_path}/file is not a folder: set rejects_url" in result.message
     assert "nobody" not in result.log
@@ -164,7 +164,7 @@ def test_an_import_whose_rejected_rows_cannot_be_named_is_reported_with_its_job_
     box.fault("cordial_status", 403, path="GET /v2/contacts/")
     messages = [AUDIENCE_SCHEMA, *[enter(f"p{number}@example.com") for number in range(5)], state({"at": 1})]
     result = run(box.target_config(), messages)
-    assert result.code != 0
+    assert result.code == 2
     assert result.states == [{"at": 1}]
     (line,) = report(box)
     assert (line["rows"], line["rejected"], line["unnamed"], line["inserted"]) == (5, 2, 2, 3)
