@@ -85,7 +85,8 @@ def test_rejects_are_reported_also_when_the_run_fails(box, ending):
     else:
         messages += [enter(f"nobody {number}") for number in range(100)]
     result = run(box.target_config(), messages)
-    assert result.code != 0
+    # An import that failed may go well at another try.
+    assert result.code == (1 if ending == "job_fails" else 2)
     assert report(box)[0]["record"]["email"] == "nobody"
 
 
@@ -93,7 +94,7 @@ def test_a_report_that_cannot_be_written_stops_the_states_and_is_one_sentence(bo
     (tmp_path / "file").write_text("a file where the folder should be")
     config = box.target_config(rejects_url=str(tmp_path / "file"))
     result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), enter("nobody"), state({"at": 1})])
-    assert result.code != 0
+    assert result.code == 2
     assert result.states == []
     assert f"The reject report at {tmp_path}/file is not a folder: set rejects_url" in result.message
     assert "nobody" not in result.log
