@@ -39,12 +39,12 @@ plugins: .meltano/.installed ## both plugins, each in an environment of its own,
 
 reset: plugins ## a sandbox as new: its data, ledger, rejects and state are forgotten
 	@python -m sandbox down >/dev/null
-	@rm -rf .sandbox ledger/sandbox rejects/sandbox
+	@rm -rf .sandbox ledger/sandbox rejects/sandbox audits/sandbox
 	@meltano --log-level=error state clear --force "sandbox:tap-lytics-audience-to-target-cordial" >/dev/null 2>&1 || true
 
 demo: reset ## a sync from an audience of made-up people, and the proof that the list equals it
 	python -m sandbox up --audience "VIP Customers=$(MEMBERS)"
-	@trap 'python -m sandbox down' EXIT; set -ex; meltano run $(PIPELINE); python -m sandbox verify
+	@trap 'python -m sandbox down' EXIT; set -ex; meltano run lytics-to-cordial-audit; python -m sandbox verify
 
 test: $(VENV)/.compiled ## all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES)

@@ -188,9 +188,7 @@ class Run:
             self.delivery.finish_exits(self._lists.size)
             if self._plan is None:
                 self._lists.measure()
-        problems = self.delivery.problems()
-        if problems:
-            raise UserError(" ".join(problems))
+        self._raise_problems()
 
     def _finish_audit(self, members: Members, marks: Marks) -> None:
         settings = self._settings
@@ -222,6 +220,12 @@ class Run:
             audits = auditor.audit()
         if settings.mode == "audit" or self._plan is None:
             raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
+        self._raise_problems()
+
+    def _raise_problems(self) -> None:
+        problems = self.delivery.problems()
+        if problems:
+            raise UserError(" ".join(problems))
 
     def _exporter(self) -> Exporter:
         run_name = f"{self._storage.folder_tag}-{self._name}"

@@ -51,7 +51,7 @@ def mirror(
     if is_mended and not is_plan:
         # 3. Nobody is removed before all of them are there.
         audits = auditor.audit(is_strict=True)
-        _check_imported(auditor)
+        _check_imported(auditor, delivery.named_rejects)
     # 4. Who was extra before, and still is.
     is_removed = _send_exits(auditor, delivery)
     delivery.finish_exits(size_of)
@@ -78,9 +78,12 @@ def _send_members(auditor: Auditor, delivery: Delivery) -> bool:
     return is_any
 
 
-def _check_imported(auditor: Auditor) -> None:
-    lacking = auditor.tables.number(
-        "SELECT count(*) FROM (SELECT list_id, identifier FROM differences WHERE kind = 'missing' INTERSECT FROM mended)"
+def _check_imported(auditor: Auditor, named_rejects: set[str]) -> None:
+    tables = auditor.tables
+    tables.run("CREATE TABLE named AS SELECT unnest(?) AS identifier", [sorted(named_rejects)])
+    lacking = tables.number(
+        "SELECT count(*) FROM (SELECT list_id, identifier FROM differences WHERE kind = 'missing' INTERSECT FROM mended) "
+        "WHERE identifier NOT IN (FROM named)"
     )
     if lacking:
         raise NotEqualError(

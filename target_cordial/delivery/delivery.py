@@ -221,6 +221,11 @@ class Delivery:
                 "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100."
             )
 
+    @property
+    def named_rejects(self) -> set[str]:
+        """The contacts of rows that Cordial rejected, as far as they are named."""
+        return self._outcomes.named
+
     def problems(self) -> list[str]:
         """What a person has to settle although all else is done, in sentences; asked once all is delivered."""
         problems = self._outcomes.problems()

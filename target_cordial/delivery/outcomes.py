@@ -26,6 +26,7 @@ class Outcomes:
     Attributes:
         totals: What the run did so far.
         records: How many records were read; the newest one's position.
+        named: The contacts of rows that Cordial rejected, as far as they are named.
 
     Args:
         rejects: The reject report.
@@ -35,6 +36,7 @@ class Outcomes:
     def __init__(self, rejects: Rejects, max_reject_percent: float) -> None:
         self.totals = Totals()
         self.records = 0
+        self.named: set[str] = set()
         self._rejects = rejects
         self._max_percent = max_reject_percent
 
@@ -60,6 +62,7 @@ class Outcomes:
         if not lost.count:
             return
         self._rejects.add_import(file, result)
+        self.named.update(next(iter(row.values())) for row in lost.named)
         sentence = (
             f"Cordial rejected {lost.count} of {file.rows} rows of import {result.name} (job {result.job_id}): {len(lost.named)} are named "
             f"in {self._rejects.place}"

@@ -108,9 +108,22 @@ def test_a_rejected_records_contact_stays(filled):
 def test_nobody_is_removed_while_an_imported_member_is_not_there(filled):
     tamper(filled)
     filled.fault("job_rejects", 1)
+    # So that nobody can name whom Cordial rejected.
+    filled.fault("cordial_status", 403, path="GET /v2/contacts/")
     found = mirror(filled, PEOPLE, max_reject_percent=100)
     assert found.code == 2, found.log
     assert ZOE in filled.list_members(LIST)
+
+
+def test_a_member_whom_cordial_rejects_by_name_holds_up_no_removal_and_the_list_is_not_equal(filled):
+    filled.account.leave(1, BOB)
+    filled.account.put_contact(ZOE, {}, "none")
+    filled.account.join(1, ZOE)
+    filled.fault("job_rejects", 1, once=True)
+    found = mirror(filled, PEOPLE, max_reject_percent=100)
+    assert found.code == 2, found.log
+    assert found.kinds == {("missing", BOB, "")}
+    assert filled.list_members(LIST) == {ADA, EVE}
 
 
 def test_members_whom_cordial_spells_otherwise_stay(box):
