@@ -19,10 +19,11 @@ from target_cordial.delivery.importfile import write_csv
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.jobs import ImportFailedError
 from target_cordial.delivery.order import ImportFile
+from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import MAX_STRING_CHARACTERS
 from target_cordial.intake.columns import Column, columns_of
 from target_cordial.intake.fit import field_schema, types_of
-from target_cordial.intake.lists import Lists
+from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.mapping import Mapping
 from target_cordial.readback.single_contacts import NOBODY
 
@@ -72,7 +73,9 @@ def check(
         columns = _check_fields(settings, attributes, checklist, streams or {})
         if settings.list_action != "none":
             with checklist.trying("list"):
-                checklist.ok("list", Lists(cordial, settings.list_name, attributes).check())
+                checklist.ok(
+                    "list", AccountLists(cordial, ListTemplate(settings.list_name), attributes).check()
+                )
     if settings.plan_only:
         checklist.untried("storage", "a plan (plan_only) leaves it alone")
     else:

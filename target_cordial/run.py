@@ -21,11 +21,13 @@ from target_cordial.audit.audit import Auditor, raise_unequal
 from target_cordial.audit.members import Members
 from target_cordial.audit.mirror import mirror
 from target_cordial.audit.whole import check_whole
+from target_cordial.bookmark.bookmarks import Bookmarks
 from target_cordial.check import check, check_fetch, check_reading
+from target_cordial.closing import exit_problems, members_by_list, outcome_of, what_to_settle
 from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
 from target_cordial.delivery.delivery import Delivery
-from target_cordial.delivery.earlier_runs import clear_earlier_runs
+from target_cordial.delivery.earlier_runs import clear_earlier_runs, wait_for_imports_elsewhere
 from target_cordial.delivery.import_log import LoggedImporter
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.jobs import Jobs
@@ -36,7 +38,7 @@ from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.metrics import log_records
 from target_cordial.history.notify import notify
 from target_cordial.history.summary import list_lines, run_line
-from target_cordial.intake.lists import Lists
+from target_cordial.intake.lists import Lists, open_lists
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
@@ -47,6 +49,7 @@ from target_cordial.storage.storage import Storage
 if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
     from target_cordial.check import Streams
+    from target_cordial.cordial.attributes import Attribute
     from target_cordial.delivery.workers import FileImporter
     from target_cordial.intake.marks import Marks
     from target_cordial.intake.receiver import Receiver
@@ -61,17 +64,13 @@ class Run:
     """A run from its start to its summary.
 
     Attributes:
+        bookmarks: Know what earlier runs delivered, and how.
         delivery: Sends rows and exits, and acknowledges states.
         receiver: Takes what the input becomes: the delivery, or the members of an audit. States may come before the run is prepared.
         close: Leaves nothing on this machine; called at the latest when the run is no longer referred to.
-
-    Args:
-        plugin: The plugin's name.
-        settings: The settings.
-        signal: Tells when a wait may be broken off.
     """
 
-    def __init__(self, plugin: str, settings: Settings, signal: StopSignal) -> None:
+    def __init__(self, plugin: str, settings: Settings, signal: StopSignal, stream_maps: object) -> None:
         self._settings = settings
         self._signal = signal
         self._started = timestamp()
@@ -83,14 +82,18 @@ class Run:
         self._plan = Plan(settings, self._null_marker) if settings.plan_only else None
         self._is_all_read = False
         self._prepared: tuple[RowWriter, Lists | None] | None = None
+        self._lists: Lists | None = None
         self._folder = open_workspace(plugin)
+        self.bookmarks = Bookmarks(settings, stream_maps)
         self.delivery = Delivery(
             settings,
             Rejects(settings, f"{plugin}-{self._name}"),
             self._folder,
             signal,
             null_marker=self._null_marker,
+            stamp=self.bookmarks.stamp,
         )
+        self.bookmarks.exits_failed = self.delivery.totals.exits_failed
         self._members = (
             None
             if settings.mode == "changes"
@@ -108,13 +111,7 @@ class Run:
         return Storage(self._settings)
 
     def check(self, checklist: Checklist, streams: Streams | None = None, *, fetch: bool = False) -> None:
-        """Try everything that a run needs, and change nothing.
-
-        Args:
-            checklist: Takes a line for each thing.
-            streams: The schemas of streams that will come, by name, where they are known.
-            fetch: Let Cordial fetch a file that holds a header alone, too.
-        """
+        """Try everything that a run needs, and change nothing; with `fetch`, let Cordial fetch a file that holds a header alone."""
         with self._signal.interruptible():
             check(self._settings, self._cordial, lambda: self._storage, checklist, streams)
             if not checklist.failures:
@@ -130,14 +127,7 @@ class Run:
                 check_fetch(self._settings, self._cordial, self._storage, self._folder, checklist)
 
     def prepare(self) -> tuple[RowWriter, Lists | None]:
-        """Check everything, settle what earlier runs left, and begin to import; done once.
-
-        Returns:
-            What writes the rows of enters, and what finds lists; None if contacts go on none.
-
-        Raises:
-            UserError: If something that the run needs does not work.
-        """
+        """Check everything, settle what earlier runs left, and begin to import; done once. Give what writes rows and finds lists."""
         if self._prepared is None:
             with self._signal.interruptible():
                 self._prepared = self._prepare()
@@ -154,21 +144,23 @@ class Run:
             "" if settings.plan_only else ", the storage was written, read back and deleted",
         )
         rows = RowWriter(columns, settings, self._null_marker)
-        lists = None
-        if settings.list_action != "none":
-            lists = Lists(
-                self._cordial,
-                settings.list_name,
-                attributes,
-                may_create=not settings.plan_only and self._members is None,
-                interruptible=self._signal.interruptible,
-            )
+        self._lists = self._look_up_lists(attributes)
         self.delivery.start(self._importer(), rows.header)
-        return rows, lists
+        self.bookmarks.remember_storage()
+        self.delivery.acknowledge_again()
+        return rows, self._lists
 
-    @property
-    def _lists(self) -> Lists | None:
-        return None if self._prepared is None else self._prepared[1]
+    def _look_up_lists(self, attributes: t.Mapping[str, Attribute]) -> Lists | None:
+        """Find the lists that earlier runs filled."""
+        may_create = not self._settings.plan_only and self._members is None
+        return open_lists(
+            self._cordial,
+            self._settings,
+            attributes,
+            self.bookmarks,
+            self._signal.interruptible,
+            may_create=may_create,
+        )
 
     def finish(self, marks: Marks) -> None:
         """Once all input is read: deliver what is left, all enters, then all exits; or compare the lists with their members.
@@ -180,15 +172,23 @@ class Run:
         if self._members is not None:
             self._finish_audit(self._members, marks)
             return
-        if self._prepared is None:
-            return
-        self.delivery.finish_enters()
-        self.delivery.finish_rejects()
-        if self._lists is not None:
-            self.delivery.finish_exits(self._lists.size)
-            if self._plan is None:
+        if self._prepared is not None:
+            self.delivery.finish_enters()
+            self.delivery.finish_rejects()
+            if self._lists is not None:
+                self.delivery.finish_exits(self._lists.account.size)
+        elif self.bookmarks.streams:
+            # Nothing changed, as far as the tap knows; in Cordial something may have.
+            self._lists = self._look_up_lists({})
+        self.bookmarks.complete()
+        problems: list[str] = []
+        if self._plan is None:
+            if self._lists is not None:
                 self._lists.measure()
-        self._raise_problems()
+            sizes = {} if self._lists is None else self._lists.sizes
+            problems = what_to_settle(self.bookmarks, sizes, self.delivery.totals, self._settings)
+        self.delivery.acknowledge_again()
+        self._raise_problems(problems, self.bookmarks.exits_open)
 
     def _finish_audit(self, members: Members, marks: Marks) -> None:
         settings = self._settings
@@ -220,12 +220,15 @@ class Run:
             audits = auditor.audit()
         if settings.mode == "audit" or self._plan is None:
             raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
-        self._raise_problems()
+        self._raise_problems([], self.delivery.totals.exits_failed.total())
 
-    def _raise_problems(self) -> None:
-        problems = self.delivery.problems()
-        if problems:
-            raise UserError(" ".join(problems))
+    def _raise_problems(self, problems: list[str], exits_open: int) -> None:
+        """Raise all that a person has to settle although all else is done."""
+        failed = self.delivery.totals.exits_failed
+        exits = exit_problems(failed, exits_open - failed.total(), self._settings.rejects_url)
+        whole = [*problems, *exits, *self.delivery.problems()]
+        if whole:
+            raise UserError(" ".join(whole))
 
     def _exporter(self) -> Exporter:
         run_name = f"{self._storage.folder_tag}-{self._name}"
@@ -239,7 +242,7 @@ class Run:
         try:
             with Progress(self._progress, logger), self._delivering():
                 yield
-            outcome = "done"
+            outcome = outcome_of(self.bookmarks)
         except Terminated as signal:
             outcome, failure = "stopped", signal
             logger.warning(
@@ -284,6 +287,8 @@ class Run:
             run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
             stopping=self.delivery.stopping,
         )
+        for url in self.bookmarks.storage_urls:
+            wait_for_imports_elsewhere(importer, Location.parse(url, "storage_url").tag)
         clear_earlier_runs(importer, pipeline)
         return LoggedImporter(importer, self._journal)
 
@@ -299,7 +304,8 @@ class Run:
         totals = self.delivery.totals
         records, rejects = self.delivery.records, self.delivery.rejects
         sizes = {} if self._lists is None else self._lists.sizes
-        lists = totals.journal_lists(sizes)
+        members = members_by_list(self.bookmarks)
+        lists = totals.journal_lists(sizes, members)
         self._cordial.metrics.log()
         if self._plan is not None:
             removals = self.delivery.removals
@@ -307,7 +313,7 @@ class Run:
                 logger.info("Plan: %s", line)
         else:
             log_records(totals, rejects.count)
-            for line in list_lines(totals, sizes):
+            for line in list_lines(totals, sizes, members):
                 logger.info("%s", line)
             if totals.inserted:
                 logger.info(
@@ -319,7 +325,7 @@ class Run:
             whole = run_line(
                 totals, records=records, rejects=rejects.count, place=rejects.place, seconds=seconds
             )
-            logger.info("Run %s: %s", outcome, whole)
+            logger.log(logging.INFO if outcome == "done" else logging.WARNING, "Run %s: %s", outcome, whole)
         is_stopped = isinstance(failure, Terminated)
         entry = self._journal.add(
             "run",

@@ -257,6 +257,16 @@ class Settings:
         default=5,
         exclusiveMinimum=0,
     )
+    accept_changes: str | None = setting(
+        "Accept changes",
+        "The short code that a run prints when a setting changed that decides what contacts get: from then on changes alone go by it, and contacts that do not change keep what they have. It lets no other change through. Unset: such a change ends the run, and a full refresh is the cure.",
+        default=None,
+    )
+    accept_rejected_exits: bool = setting(
+        "Accept rejected exits",
+        "Let go of the exits of earlier runs that could not be done. Until this was set once, every run fails and says how many there are.",
+        default=False,
+    )
     plan_only: bool = setting(
         "Plan only", "Show what a run would do: no upload, no list, no import, no state.", default=False
     )

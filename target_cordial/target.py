@@ -27,6 +27,7 @@ from target_cordial.check import selected_streams
 from target_cordial.history.page import write_page
 from target_cordial.history.status import MAX_AGE_HOURS, pipeline_statuses
 from target_cordial.intake.chunks import TEST_STREAM, Intake
+from target_cordial.intake.head import Head
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.reader import MessageReader
 from target_cordial.run import Run
@@ -60,9 +61,14 @@ class TargetCordial(ConfiguredPlugin, Target):
         super().__init__(**options)
         self.message_reader.interruptible = self._signal.interruptible
         self.settings = Settings.from_config(self._config)
-        self.run = Run(self.name, self.settings, self._signal)
-        self.intake = Intake(self.settings, self.run.receiver, self.run.prepare)
+        self.run = Run(self.name, self.settings, self._signal, self._config.get("stream_maps"))
+        self.intake = Intake(self.settings, self.run.receiver, self.run.prepare, self.run.bookmarks)
         self.message_reader.intake = self.intake
+        self.message_reader.head = Head(
+            self.run.bookmarks,
+            max_records=self.settings.batch_size_rows,
+            max_seconds=self.settings.batch_wait_seconds,
+        )
 
     @classmethod
     @override

@@ -88,12 +88,12 @@ class Members:
             self._add_named(lists, {})
         if not self.lists:
             raise NotWholeError(
-                f"No record came, and list_name ({lists.template!r}) takes its names from records: nobody can tell which list to compare."
+                f"No record came, and list_name ({lists.account.template.text!r}) takes its names from records: nobody can tell which list to compare."
             )
 
     def _add_named(self, lists: Lists, values: dict[str, t.Any]) -> None:
         columns = {name: [values.get(name)] for name in (*lists.fields, "audience_id")}
-        (target_list,) = lists.lists_for(columns, {})
+        (target_list,) = lists.lists_for("", columns, {})
         if target_list is None:
             raise NotWholeError(
                 f"The audience {values.get('audience_slug')!r} has no members, and without a record nobody can tell its list: put audience_name, "

@@ -45,6 +45,10 @@ class ListCalls:
                 return ContactList(int(item["id"]), name)
         return None
 
+    def names(self) -> list[str]:
+        """The names of all lists."""
+        return [str(item.get("name")) for item in items(self._connection.get(_PATH, absent=[]))]
+
     def by_id(self, list_id: int) -> ContactList | None:
         """The list of this id, or None."""
         reply = self._counted(list_id)

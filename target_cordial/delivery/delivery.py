@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
     from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.importfile import Cells
-    from target_cordial.delivery.outbox import Batch
+    from target_cordial.delivery.outbox import Batch, State
     from target_cordial.delivery.rejects import Rejects
     from target_cordial.delivery.workers import FileImporter
     from target_cordial.settings import Settings
@@ -48,10 +48,18 @@ class Delivery:
         folder: For import files before their upload; only the owner may enter it.
         signal: Tells when a wait may be broken off.
         null_marker: The cell that leaves an attribute as it is.
+        stamp: Puts into a state that is acknowledged what is remembered of the delivery; called by any thread.
     """
 
     def __init__(
-        self, settings: Settings, rejects: Rejects, folder: Path, signal: StopSignal, *, null_marker: str
+        self,
+        settings: Settings,
+        rejects: Rejects,
+        folder: Path,
+        signal: StopSignal,
+        *,
+        null_marker: str,
+        stamp: t.Callable[[State], State],
     ) -> None:
         self.rejects = rejects
         self.removals: dict[str, tuple[int, int]] = {}
@@ -66,7 +74,7 @@ class Delivery:
             null_marker=null_marker, held_exits=self._exits, batch_rows=settings.batch_size_rows
         )
         self._acknowledger = Acknowledger(
-            self._outbox, rejects, self._outcomes.has_too_many_rejects, is_plan=settings.plan_only
+            self._outbox, rejects, self._outcomes.has_too_many_rejects, stamp, is_plan=settings.plan_only
         )
         self._workers = Workers(self._outbox.order, signal, self._outcomes.imported, self._acknowledge)
         self.totals = self._outcomes.totals
@@ -158,6 +166,12 @@ class Delivery:
         """Acknowledge a STATE message's value as soon as all that precedes it is in Cordial."""
         with self._workers.lock:
             self._outbox.add_state(state, position=self.records)
+            self._acknowledge()
+        self._workers.raise_failure()
+
+    def acknowledge_again(self) -> None:
+        """Write the newest acknowledged state once more if there is more to remember than it says."""
+        with self._workers.lock:
             self._acknowledge()
         self._workers.raise_failure()
 

@@ -50,6 +50,15 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
         importer.storage.delete(name)
 
 
+def wait_for_imports_elsewhere(importer: Importer, pipeline: str) -> None:
+    """Wait for imports of the pipeline from a folder that it used before; files that are left there stay.
+
+    Raises:
+        UserError: If one does not come to an end.
+    """
+    _wait_for_imports([], f"{pipeline}-", importer)
+
+
 def _put_aside(name: str, importer: Importer) -> str:
     aside = name.removesuffix(ASIDE_SUFFIX) + ASIDE_SUFFIX
     if aside != name:

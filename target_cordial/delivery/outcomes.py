@@ -58,6 +58,9 @@ class Outcomes:
         totals.imports_of[name] += 1
         totals.by_list[name]["exits" if file.is_exits else "enters"] += file.rows
         totals.inserted += result.inserted or 0
+        totals.ignored_of[name] += result.ignored or 0
+        if not file.is_exits:
+            totals.most_rows_of[name] = max(totals.most_rows_of[name], file.rows)
         lost = result.lost
         if not lost.count:
             return
@@ -85,12 +88,8 @@ class Outcomes:
 
     def problems(self) -> list[str]:
         """What a person has to settle although all else is done, in sentences."""
-        exits, unnamed = self.totals.exits_failed, self.totals.unnamed
+        unnamed = self.totals.unnamed
         problems = []
-        if exits:
-            problems.append(
-                f"{counted(exits.total(), 'exit')} of {', '.join(sorted(exits))} could not be done: see {self._rejects.place}."
-            )
         if unnamed:
             problems.append(
                 f"Cordial rejected {counted(unnamed.total(), 'row')} that could not be named (job {', '.join(unnamed)}). All others are "

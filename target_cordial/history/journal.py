@@ -120,7 +120,8 @@ class Run(msgspec.Struct, tag_field="event", tag="run"):
     """A run as the journal has it: the line that it wrote at its end, or what its imports tell if it was killed.
 
     Attributes:
-        outcome: `done`, `failed` or `stopped`, with `plan ` before it if the run only planned; or NO_END.
+        outcome: `done`, `failed`, `stopped`, `nothing came` or `incomplete` (the tap did not do all of its work), with `plan ` before
+            it if the run only planned; or NO_END.
         failure: Why it failed, in one sentence.
         failure_class: What helps: `transient` (another try may), `person`, `program` (a fault of it), or `signal`; None if nothing failed.
         pipeline: Whose run it is: the folder of its import files; None in a line of an older version.

@@ -11,16 +11,20 @@ if t.TYPE_CHECKING:
     from target_cordial.history.totals import Totals
 
 
-def list_lines(totals: Totals, sizes: t.Mapping[str, Sizes]) -> t.Iterator[str]:
-    """Yield, for each list, what was read for it and what was imported."""
-    for name in totals.lists:
-        rejected = totals.rejected_of[name]
-        refused = f", {counted(rejected, 'row')} rejected by Cordial" if rejected else ""
-        yield (
-            f"List {name}: {read_text(totals, name)}; imported {rows_text(totals, name)} in "
-            f"{counted(totals.imports_of[name], 'import')}"
-            f"{refused}{_size(sizes.get(name))}."
-        )
+def list_lines(totals: Totals, sizes: t.Mapping[str, Sizes], members: t.Mapping[str, int]) -> t.Iterator[str]:
+    """Yield, for each list, what was read for it and what was imported, and its size beside its audience's."""
+    for name in sorted({*totals.lists, *sizes}):
+        yield f"List {name}: {_work(totals, name)}{_size(sizes.get(name), members.get(name))}."
+
+
+def _work(totals: Totals, name: str) -> str:
+    if name not in totals.lists:
+        return "nothing changed"
+    rejected, ignored = totals.rejected_of[name], totals.ignored_of[name]
+    refused = f", {counted(rejected, 'row')} rejected by Cordial" if rejected else ""
+    passed = f", {counted(ignored, 'row')} passed over by Cordial" if ignored else ""
+    imports = counted(totals.imports_of[name], "import")
+    return f"{read_text(totals, name)}; imported {rows_text(totals, name)} in {imports}{refused}{passed}"
 
 
 def run_line(totals: Totals, *, records: int, rejects: int, place: str, seconds: float) -> str:
@@ -51,8 +55,9 @@ def rows_text(totals: Totals, name: str) -> str:
     return f"{counted(rows['enters'], 'enter')} and {counted(rows['exits'], 'exit')}"
 
 
-def _size(sizes: Sizes | None) -> str:
+def _size(sizes: Sizes | None, members: int | None) -> str:
     if sizes is None or sizes.size_before is None:
         return ""
     after = "" if sizes.size_after is None else f", {sizes.size_after:,} after"
-    return f"; {counted(sizes.size_before, 'contact')} before{after}"
+    audience = "" if members is None else f", {counted(members, 'member')} in the audience"
+    return f"; {counted(sizes.size_before, 'contact')} before{after}{audience}"

@@ -20,6 +20,8 @@ class Totals:
         arrived: Records to send, by list name and kind: `enters`, `updates` or `exits`.
         ignored_exits: Exits passed over because of `list_action`.
         exits_failed: Exits that could not be done, by list name, or by stream where no list is known.
+        most_rows_of: The rows of the largest import of enters, by list name.
+        ignored_of: Rows that Cordial passed over because of `import_strategy`, by list name.
         rows: Rows imported.
         imports: Imports done.
         inserted: Contacts that are new in Cordial, as far as it says.
@@ -35,6 +37,8 @@ class Totals:
     arrived: Counter[tuple[str, str]] = field(default_factory=Counter)
     ignored_exits: int = 0
     exits_failed: Counter[str] = field(default_factory=Counter)
+    most_rows_of: Counter[str] = field(default_factory=Counter)
+    ignored_of: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     imports: int = 0
     inserted: int = 0
@@ -55,13 +59,16 @@ class Totals:
         """Rows imported for a list."""
         return self.by_list[name].total()
 
-    def journal_lists(self, sizes: t.Mapping[str, Sizes]) -> dict[str, dict[str, t.Any]]:
-        """What the journal's line of the run says of each list that rows or sizes are known of."""
+    def journal_lists(
+        self, sizes: t.Mapping[str, Sizes], members: t.Mapping[str, int]
+    ) -> dict[str, dict[str, t.Any]]:
+        """What the journal's line of the run says of each list that rows or sizes are known of, with its audience's members."""
         return {
             name: {
                 "enters": self.by_list[name]["enters"],
                 "exits": self.by_list[name]["exits"],
                 **asdict(sizes.get(name, Sizes())),
+                "members": members.get(name),
                 **({"audit": self.audits[name]} if name in self.audits else {}),
             }
             for name in sorted({*self.by_list, *sizes, *self.audits})

@@ -20,6 +20,7 @@ from target_cordial.intake.streams import Outcomes, Reject, Stream
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from target_cordial.bookmark.bookmarks import Bookmarks
     from target_cordial.intake.lists import Lists
     from target_cordial.intake.messages import Message
     from target_cordial.intake.receiver import Receiver
@@ -55,6 +56,7 @@ class Intake:
         settings: What to send.
         delivery: Takes enters, exits, rejects and states.
         prepare: Makes what rows and lists need; called at the first record of a stream that has the identifier.
+        bookmarks: Take streams, and states before the delivery does.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Intake:
         settings: Settings,
         delivery: Receiver,
         prepare: Callable[[], tuple[RowWriter, Lists | None]],
+        bookmarks: Bookmarks,
     ) -> None:
+        self.bookmarks = bookmarks
         self.marks = Marks()
         self._settings = settings
         self._delivery = delivery
@@ -77,6 +81,7 @@ class Intake:
         self._streams.pop(stream, None)
         self._routes[stream] = routes
         self._all_routes += routes
+        self.bookmarks.open(stream, has_identifier=bool(routes))
         if stream == TEST_STREAM:
             return
         if routes:
@@ -155,7 +160,7 @@ class Intake:
             stream = None
             if routes or name == TEST_STREAM:
                 rows, lists = self._prepare()
-                stream = Stream(routes, rows, lists) if routes else None
+                stream = Stream(name, routes, rows, lists) if routes else None
             self._streams[name] = stream
         return self._streams[name]
 
@@ -176,6 +181,7 @@ class Intake:
         for result, start, end in _stretches(results):
             if isinstance(result, _State):
                 delivery.records = before + numbers[start]
+                self.bookmarks.take(result.value)
                 delivery.state(result.value)
                 # It has a number, too, but is no record.
                 before -= 1

@@ -15,6 +15,7 @@ if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from target_cordial.intake.chunks import Intake
+    from target_cordial.intake.head import Head
     from target_cordial.intake.messages import Message
 
     Callbacks: t.TypeAlias = dict[str, t.Callable[[dict[str, t.Any]], None]]
@@ -28,10 +29,12 @@ class MessageReader(GenericSingerReader[bytes]):
     Attributes:
         line: The number of the last line that was taken, from 1.
         intake: Takes records and states.
+        head: Holds the first lines.
         interruptible: Makes a context in which waiting for input may be broken off.
     """
 
     intake: Intake
+    head: Head
     interruptible: t.Callable[[], AbstractContextManager[None]]
 
     def __init__(self) -> None:
@@ -50,7 +53,7 @@ class MessageReader(GenericSingerReader[bytes]):
         self, file_input: t.IO[bytes] | t.IO[str] | None, callbacks: Callbacks
     ) -> t.Counter[str]:
         counts = t.Counter[str]()
-        for lines in self._chunks(file_input or self.default_input):
+        for lines in self.head.hold(self._chunks(file_input or self.default_input)):
             for line in lines:
                 try:
                     message = decode_message(line)

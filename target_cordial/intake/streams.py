@@ -81,12 +81,14 @@ class Stream:
     """Says what becomes of a stream's records.
 
     Args:
+        name: The stream's name.
         routes: What the records go through, at least one.
         rows: Writes the rows of enters.
         lists: Finds lists; None if contacts go on none.
     """
 
-    def __init__(self, routes: Sequence[Route], rows: RowWriter, lists: Lists | None) -> None:
+    def __init__(self, name: str, routes: Sequence[Route], rows: RowWriter, lists: Lists | None) -> None:
+        self._name = name
         self._routes = routes
         self._rows = rows
         self._lists = lists
@@ -178,7 +180,9 @@ class Stream:
                         rejects[place] = RejectedError("a key property is missing")
         kinds = route.mapping.kinds(columns, rejects)
         keys = route.mapping.keys(columns, rejects)
-        lists = [None] * len(keys) if self._lists is None else self._lists.lists_for(columns, rejects)
+        lists = (
+            [None] * len(keys) if self._lists is None else self._lists.lists_for(self._name, columns, rejects)
+        )
         unfit: Rejects = {}
         rows = self._rows.rows(keys, columns, unfit)
         for place, error in unfit.items():

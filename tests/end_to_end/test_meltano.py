@@ -124,20 +124,45 @@ def test_secrets_of_real_accounts_are_named_in_the_example_and_set_in_the_sandbo
     )
 
 
-def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_second_time(make_box, tmp_path):
+def write_project(folder, box, **settings):
     """The project's own file, with the plugins that are installed already in place of environments of their own."""
-    box = make_box([AudienceSpec("VIP Customers", 50)])
     content = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     for group in content["plugins"].values():
         del group[0]["pip_url"]
-    tap, target = box.tap_config(), box.target_config()
+    tap, target = box.tap_config(), box.target_config(**settings)
     plugins = content["environments"][0]["config"]["plugins"]
     del tap["ledger_url"], target["rejects_url"]
     plugins["extractors"][0]["config"], plugins["loaders"][0]["config"] = tap, target
-    (tmp_path / "meltano.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    (folder / "meltano.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     # Secrets of real accounts, which the sandbox must not be shown.
     secrets = "".join(f"{name}=real\n" for name in content["environments"][0]["env"])
-    (tmp_path / ".env").write_text(secrets, encoding="utf-8")
+    (folder / ".env").write_text(secrets, encoding="utf-8")
+
+
+def test_a_full_refresh_by_other_settings_leaves_nothing_of_the_earlier_ones_in_the_state(make_box, tmp_path):
+    """Meltano lays the state of a full refresh over the older one."""
+    box = make_box([AudienceSpec("VIP Customers", 30)])
+    whole = box.target_config()["field_mapping"]
+    write_project(tmp_path, box)
+    run = ("run", "tap-lytics-audience", "target-cordial")
+    first = meltano(tmp_path, *run)
+    assert first.returncode == 0, first.stderr
+    write_project(tmp_path, box, field_mapping=dict(list(whole.items())[1:]))
+    full = meltano(tmp_path, "run", "--full-refresh", *run[1:])
+    assert full.returncode == 0, full.stderr
+    ordinary = meltano(tmp_path, *run)
+    assert ordinary.returncode == 0, ordinary.stderr
+    assert "nothing changed" in ordinary.stderr
+    assert "since members were sent" not in full.stderr + ordinary.stderr
+    write_project(tmp_path, box)
+    back = meltano(tmp_path, *run)
+    assert back.returncode != 0
+    assert f"field_mapping (new: {next(iter(whole))})" in back.stderr
+
+
+def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_second_time(make_box, tmp_path):
+    box = make_box([AudienceSpec("VIP Customers", 50)])
+    write_project(tmp_path, box)
     below = tmp_path / "some" / "folder"
     below.mkdir(parents=True)
     first = meltano(below, "run", "tap-lytics-audience", "target-cordial")

@@ -15,9 +15,11 @@ from lytics_to_cordial.errors import UserError
 from target_cordial.cordial.attributes import Attribute
 from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.importfile import quoted
+from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer
 from target_cordial.intake.chunks import Intake
 from target_cordial.intake.columns import columns_of
+from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.lists import Lists
 from target_cordial.intake.mapping import contact_keys
 from target_cordial.intake.rows import RowWriter
@@ -224,10 +226,13 @@ class RecordedDelivery:
 class AnyList:
     """A Cordial that has each list that is asked for."""
 
-    def find_list(self, name):
+    def __init__(self):
+        self.lists = self
+
+    def find(self, name):
         return ContactList(sum(name.encode()), name)
 
-    def list_size(self, _):
+    def size(self, _):
         return 0
 
 
@@ -250,8 +255,10 @@ def taken(data, ends, **overrides):
     attributes = {attribute.key: attribute for attribute in ATTRIBUTES}
     columns = columns_of(target.settings.field_mapping, attributes)
     rows = RowWriter(columns, target.settings, MARKER)
+    account = AccountLists(AnyList(), ListTemplate("{team}"), attributes)
+    lists = Lists(account, target.run.bookmarks)
     target.intake = target.message_reader.intake = Intake(
-        target.settings, delivery, lambda: (rows, Lists(AnyList(), "{team}", attributes))
+        target.settings, delivery, lambda: (rows, lists), target.run.bookmarks
     )
     sentence = None
     try:

@@ -36,7 +36,9 @@ def keeper():
 def delivery(box, keeper, tmp_path):
     settings = Settings.from_config(quick_config(box))
     (tmp_path / "run").mkdir()
-    made = Delivery(settings, Rejects(settings, "run"), tmp_path / "run", StopSignal(), null_marker="null-0")
+    made = Delivery(
+        settings, Rejects(settings, "run"), tmp_path / "run", StopSignal(), null_marker="null-0", stamp=dict
+    )
     made.start(keeper, ["channels.email.address"])
     yield made
     made.close()

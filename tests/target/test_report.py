@@ -102,9 +102,13 @@ def test_a_line_of_a_run_tells_sizes_and_why_it_failed(box, tmp_path):
     failed = run(config, [AUDIENCE_SCHEMA, *people(5, 7)])
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     done, not_done = [line for line in lines if line["event"] == "run"]
-    assert done["lists"] == {LIST: {"enters": 5, "exits": 0, "size_before": 0, "size_after": 5}}
+    assert done["lists"] == {
+        LIST: {"enters": 5, "exits": 0, "size_before": 0, "size_after": 5, "members": None}
+    }
     assert (done["outcome"], done["failure"]) == ("done", None)
-    assert not_done["lists"] == {LIST: {"enters": 0, "exits": 0, "size_before": 5, "size_after": None}}
+    assert not_done["lists"] == {
+        LIST: {"enters": 0, "exits": 0, "size_before": 5, "size_after": None, "members": None}
+    }
     assert not_done["outcome"] == "failed"
     assert failed.message.endswith(not_done["failure"])
 
