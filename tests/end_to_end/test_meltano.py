@@ -20,6 +20,7 @@ from hub.definitions import (
     as_yaml,
     capabilities_of,
     definition,
+    groups_of,
     settings_of,
     settings_page,
 )
@@ -67,7 +68,7 @@ def test_meltano_declares_exactly_the_settings_that_the_plugin_has(project, plug
     declared, described = project["plugins"][GROUPS[plugin]][0], about(plugin)
     assert declared["settings"] == settings_of(described)
     assert declared["capabilities"] == capabilities_of(described)
-    assert declared["settings_group_validation"] == [described["settings"]["required"]]
+    assert declared["settings_group_validation"] == groups_of(plugin, described)
 
 
 def test_the_project_fits_meltanos_own_schema(project):
@@ -181,6 +182,20 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     imports = [request for request in box.requests if request.path.endswith("/contactimports")]
     assert len(imports) == 2, "one file of enters, one of exits"
     assert "person." not in first.stderr + second.stderr
+
+    taken = meltano(below, "invoke", "tap-lytics-audience-snapshot")
+    assert taken.returncode == 0, taken.stderr
+    messages = [json.loads(line) for line in taken.stdout.splitlines()]
+    records = [
+        message["record"]
+        for message in messages
+        if message["type"] == "RECORD" and message["stream"] == "audience_members"
+    ]
+    assert sorted(record["email"] for record in records) == sorted(box.world.keys("vip_customers"))
+    assert {"first_name", "interests"} <= set(records[0])
+    [ledger] = (tmp_path / "ledger" / "sandbox").iterdir()
+    assert ledger.name == "tap-lytics-audience", "the pipeline's own"
+    assert json.loads((ledger / "ledger.json").read_text(encoding="utf-8"))["run"] == 3
 
 
 def test_a_run_that_meltano_ends_for_its_timeout_keeps_the_state_of_all_that_was_done(box, tmp_path):

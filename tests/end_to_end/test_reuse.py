@@ -5,17 +5,23 @@ The other plugins come from the package index. uv keeps each in an environment o
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pytest
 import yaml
+from singer_sdk.sql import SQLConnector, SQLSink, SQLTarget
 
 from sandbox import AudienceSpec
 from sandbox.people import FIELD_MAPPING
@@ -117,6 +123,61 @@ def test_the_tap_keeps_files_of_all_changes(box, tmp_path):
     members = {email for email, state in latest.items() if state == "enter"}
     assert members == set(box.world.keys("vip_customers"))
     assert list(latest.values()).count("exit") == 2
+
+
+class Connector(SQLConnector):
+    """The SDK's own, for SQLite."""
+
+    def get_sqlalchemy_url(self, config):
+        return f"sqlite:///{config['path']}"
+
+
+class TableSink(SQLSink):
+    connector_class = Connector
+
+
+class TableTarget(SQLTarget):
+    """The SDK's own target for databases, with nothing changed."""
+
+    name = "target-table"
+    config_jsonschema: ClassVar = {"properties": {"path": {"type": "string"}}}
+    default_sink_class = TableSink
+
+
+def test_a_snapshot_makes_a_table_of_members_in_which_all_others_are_marked_as_deleted(box, tmp_path):
+    file = tmp_path / "members.sqlite"
+    # SQLite has no lists, and this target adds rows in place of replacing them.
+    columns = {name: name for name in ("audience_id", "email", "audience_state")}
+    maps = {
+        "audience_members": {**columns, "__else__": "__NULL__", "__key_properties__": []},
+        "audiences": "__NULL__",
+    }
+    config = box.tap_config(snapshot=True, ledger_url=None, stream_maps=maps)
+    before = set(box.world.keys("vip_customers"))
+    for _ in range(2):
+        messages = plugin("tap-lytics-audience", config, tmp_path)
+        target = TableTarget(config={"path": str(file), "add_record_metadata": True})
+        with contextlib.redirect_stdout(io.StringIO()):
+            target.listen(io.StringIO(messages.decode()))
+        now = set(box.world.keys("vip_customers"))
+        with contextlib.closing(sqlite3.connect(file)) as table:
+            rows = table.execute("SELECT email, _sdc_deleted_at IS NOT NULL FROM audience_members").fetchall()
+        assert {email for email, is_deleted in rows if not is_deleted} == now
+        assert {email for email, _ in rows} - now == before - now
+        box.world.advance("vip_customers", enter=3, leave=2)
+        # A version is a time in seconds.
+        time.sleep(1.1)
+
+
+def test_a_snapshot_makes_a_file_of_all_members(box, tmp_path):
+    config = {"destination_path": str(tmp_path / "out"), "do_timestamp_file": False}
+    (tmp_path / "out").mkdir()
+    messages = plugin("tap-lytics-audience", box.tap_config(snapshot=True, ledger_url=None), tmp_path)
+    peer(TARGET_JSONL, config, tmp_path, messages)
+    lines = (tmp_path / "out" / "audience_members.jsonl").read_text(encoding="utf-8").splitlines()
+    records = list(map(json.loads, lines))
+    assert sorted(record["email"] for record in records) == sorted(box.world.keys("vip_customers"))
+    assert {record["audience_state"] for record in records} == {"enter"}
 
 
 def test_the_target_fills_a_list_from_a_csv_file(box, tmp_path):
