@@ -82,13 +82,13 @@ class Decisions:
         return self.tables.copy(f"{_PART} FROM judged", path)
 
     @property
-    def unheld_count(self) -> int:
-        """Of a snapshot, how many of the members the ledger does not hold."""
-        return self.tables.number("SELECT count(*) FROM judged WHERE NOT is_held")
+    def news_count(self) -> int:
+        """Of a snapshot, how many members there are of whom the ledger does not say the same."""
+        return self.tables.number("SELECT count(*) FROM judged WHERE NOT is_agreed")
 
-    def write_unheld(self, path: str) -> int:
-        """Write those members of a snapshot whom the ledger does not hold as a part of it, and return how many there are."""
-        return self.tables.copy(f"{_PART} FROM judged WHERE NOT is_held", path)
+    def write_news(self, path: str) -> int:
+        """Write these members as a part of the ledger, and return how many there are."""
+        return self.tables.copy(f"{_PART} FROM judged WHERE NOT is_agreed", path)
 
     def records(self) -> Iterator[tuple[Change, str, int, int]]:
         """The records to send: the change, the member's key, and where their fields are in the block (start and size)."""
@@ -235,10 +235,10 @@ class Changes:
            is_deferred  It is not the member's representative, which may still come.
            is_stale     Spelling, representative or selection are not what the ledger has.
            is_same      Its fields are what was sent, as far as both selections tell.
-           is_held      The ledger has the member as one, whatever state comes to it.
         3. `chosen`: one profile a member, the representative first. Few members have several, and to sort them costs more than the
            joins, so only theirs are.
         4. `change`: what happens. The order of the cases is their rank.
+           is_agreed    The ledger says the same of them, or has them in doubt whatever state comes to it.
         """
         tables, rules, current = self.tables, self.rules, self.selection
         selections = self.known.selections
@@ -261,7 +261,7 @@ class Changes:
         tables.run(
             f"""
             CREATE OR REPLACE TEMP TABLE decided AS
-            WITH doubt_here AS (SELECT key, bool_or(is_sent) AS is_sent, bool_and(is_gone) AS is_gone FROM doubt SEMI JOIN {source} USING (key) GROUP BY key),
+            WITH doubt_here AS (SELECT key, bool_or(is_sent) AS is_sent, any_value(latest_gone) AS latest_gone FROM doubt SEMI JOIN {source} USING (key) GROUP BY key),
             joined AS MATERIALIZED (
                 SELECT b.*, k.hash IS NOT NULL AS is_known, coalesce(k.sent, FALSE) AS was_sent,
                     {is_deferred if may_defer else "FALSE"} AS is_deferred,
@@ -269,7 +269,7 @@ class Changes:
                         OR k.selection <> {current} AS is_stale,
                     CASE k.selection WHEN {current} THEN k.digest = b.digest {same_as_older} ELSE FALSE END AS is_same,
                     d.key IS NOT NULL AS in_doubt, coalesce(d.is_sent, FALSE) AS is_sent_in_doubt,
-                    k.hash IS NOT NULL OR NOT coalesce(d.is_gone, TRUE) AS is_held,
+                    d.latest_gone,
                     k.representative_hash AS known_representative,
                     CASE k.selection WHEN {current} THEN k.digest ELSE {_UNKNOWN_DIGEST} END AS known_digest
                 FROM {source} AS b LEFT JOIN known_here AS k ON k.hash = b.hash LEFT JOIN doubt_here AS d ON d.key = b.key
@@ -298,7 +298,8 @@ class Changes:
             -- What was not sent because updates are off has to differ once they are on.
             SELECT * REPLACE (
                     CASE WHEN change = '{Change.NOTED.value}' AND was_sent AND NOT is_same THEN known_digest ELSE digest END AS digest
-                ), was_sent OR {_HAS_RECORD} AS sent
+                ), was_sent OR {_HAS_RECORD} AS sent,
+                (is_known AND (NOT was_sent OR is_same OR NOT {rules.profile_updates})) OR coalesce(NOT latest_gone, FALSE) AS is_agreed
             FROM judged
             """
         )

@@ -83,13 +83,18 @@ class Exits:
         )
         return [key for (key,) in rows]
 
-    def confirmed(self) -> Iterator[Decisions]:
-        """Let all candidates go who were not seen meanwhile, a block at a time."""
+    def confirmed(self, *, are_news: bool = False) -> Iterator[Decisions]:
+        """Let all candidates go who were not seen meanwhile, a block at a time.
+
+        Args:
+            are_news: Whether to pass over those whom the ledger does not take for members, or has in doubt as gone whatever state comes.
+        """
+        only = "counts AND key NOT IN (SELECT key FROM doubt WHERE latest_gone)" if are_news else "TRUE"
         self.tables.run(
-            """
+            f"""
             CREATE TABLE exits AS
             SELECT key, any_value(identifier) AS identifier, min(change) AS change, row_number() OVER (ORDER BY key) AS number
-            FROM candidates ANTI JOIN seen USING (hash) ANTI JOIN held USING (key) GROUP BY key
+            FROM candidates ANTI JOIN seen USING (hash) ANTI JOIN held USING (key) WHERE {only} GROUP BY key
             """
         )
         count = self.tables.number("SELECT count(*) FROM exits")

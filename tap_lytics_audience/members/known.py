@@ -10,6 +10,7 @@ doubt     One row a member and spelling of which a file in doubt tells.
   may_be_held   The consumer may have them as a member: an enter or update may have been delivered, and no exit was acknowledged
                 after it.
   is_known      They are in `known`, too.
+  latest_gone   Whether they left, by the last of the files that are later than any manifest, so that each state has them in doubt.
 changed   What this run decided, for the next base.
 
 Hashes stand for keys. Of ten million members, two share one with a chance of one in a million million.
@@ -152,16 +153,18 @@ class Known:
         if unread:
             _warn_of_unread(unread)
         self._tables.run(
-            """
+            f"""
             CREATE TABLE doubt AS
             WITH keys AS (
                 SELECT key, hash(key) AS hash, bool_or(sent) AS is_sent, arg_max(gone, number) AS is_gone,
                     bool_or(has_record AND NOT gone) FILTER (NOT is_acknowledged) AS may_have_entered,
-                    arg_max(NOT gone, number) FILTER (is_acknowledged) AS was_held
+                    arg_max(NOT gone, number) FILTER (is_acknowledged) AS was_held,
+                    arg_max(gone, number) FILTER (NOT is_acknowledged AND number > {ledger.newest_number}) AS latest_gone
                 FROM doubtful_rows GROUP BY key
             ), known_here AS (SELECT hash FROM known SEMI JOIN keys USING (hash))
             SELECT key, identifier, hash, is_sent, is_gone, known_here.hash IS NOT NULL AS is_known,
-                coalesce(may_have_entered, FALSE) OR coalesce(was_held, known_here.hash IS NOT NULL) AS may_be_held
+                coalesce(may_have_entered, FALSE) OR coalesce(was_held, known_here.hash IS NOT NULL) AS may_be_held,
+                latest_gone
             FROM (SELECT DISTINCT key, identifier FROM doubtful_rows) JOIN keys USING (key) LEFT JOIN known_here USING (hash);
             DROP TABLE doubtful_rows; DROP TABLE rows_of_parts
             """

@@ -38,6 +38,7 @@ class Ledger:
     Attributes:
         manifest: What counts now.
         doubtful: The files in doubt.
+        newest_number: The number of the last manifest; 0 if there is none. No state covers a later file.
     """
 
     def __init__(self, pipeline: Folder, audience_id: str, folder: Path) -> None:
@@ -48,6 +49,7 @@ class Ledger:
         self._needed: set[str | None] = set()
         self.manifest = Manifest()
         self.doubtful: list[DoubtfulFile] = []
+        self.newest_number = 0
 
     def open(
         self, position: str | None, *, identifier_field: str, slug: str, acknowledged: str | None = None
@@ -67,7 +69,8 @@ class Ledger:
         names = self._names(self._files)
         # 1. What the state knows, and what the last run knew, acknowledged or not.
         manifest = Manifest() if position is None else self._read_manifest(position)
-        _, newest = self._newest_manifest(self._files, names)
+        newest_name, newest = self._newest_manifest(self._files, names)
+        self.newest_number = number_of(newest_name)
         if manifest.identifier_field not in {"", identifier_field}:
             raise UserError(
                 f"The ledger of audience {slug!r} holds members by {manifest.identifier_field!r}, and identifier_field is now "

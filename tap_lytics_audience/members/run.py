@@ -234,7 +234,7 @@ def _open_snapshot(
     ledger.update(slug=slug, audience_name=name)
     rules = Rules(
         existing_users=settings.existing_users,
-        profile_updates=False,
+        profile_updates=settings.profile_updates,
         is_first_pass=False,
         is_scanned=ledger.manifest.is_scanned,
         is_snapshot=True,

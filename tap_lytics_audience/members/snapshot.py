@@ -1,7 +1,8 @@
-"""A pass over one audience that sends every member once, and compares nothing with what was sent before.
+"""A pass over one audience that sends every member once, whatever was sent before.
 
-Members whom the ledger does not hold are written to it before their records leave, as a part that no manifest names. So they are in
-doubt: a later run reads them again, and they leave one day though that run never sent them.
+A mirror may make of the list what the snapshot says. So of whomever the ledger does not say the same (who is new, changed or gone), it
+gets to know before the snapshot ends, as a part that no manifest names. They are in doubt: the next run reads them again, and
+sends the present truth.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class SnapshotPass:
         """Nothing is read yet."""
         self._started_at = dt.datetime.now(dt.timezone.utc)
         self._settings = self.reading.account.settings
-        self._added = 0
+        self._news = 0
 
     @property
     def phases(self) -> tuple[Callable[[], Iterator[Delivery]], ...]:
@@ -75,6 +76,9 @@ class SnapshotPass:
         # Nobody is taken off a list because Lytics cannot be asked about them.
         yield Delivery(self._unasked(), self.ledger.seen_at())
         self.reading.check_whole(0)
+        for decisions in leaving.confirmed(are_news=True):
+            self._news += decisions.count
+            self.ledger.add_part(decisions.write, self.reading.changes.fields)
 
     def log_summary(self) -> None:
         """Log what the pass did."""
@@ -86,17 +90,17 @@ class SnapshotPass:
             reading.describe(),
             counted(self.members, "member"),
             f", without {left_out:,} of the first run (existing_users: false)" if left_out > 0 else "",
-            f"; {self._added:,} of them are new to the ledger" if self._added else "",
+            f"; {counted(self._news, 'change')} not sent yet, which the next run sends" if self._news else "",
             duration((dt.datetime.now(dt.timezone.utc) - self._started_at).total_seconds()),
         )
         reading.warn()
 
     def _written(self, decisions: Decisions) -> Delivery:
-        """Make members durable whom the ledger does not hold; then all may be delivered."""
-        added = decisions.unheld_count
-        if added:
-            self.ledger.add_part(decisions.write_unheld, self.reading.changes.fields)
-            self._added += added
+        """Make durable what the ledger does not say; then all may be delivered."""
+        news = decisions.news_count
+        if news:
+            self.ledger.add_part(decisions.write_news, self.reading.changes.fields)
+            self._news += news
         return Delivery(self.reading.records(decisions), self.ledger.seen_at())
 
     def _unasked(self) -> Iterator[Record]:

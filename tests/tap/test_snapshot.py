@@ -188,6 +188,7 @@ def test_whom_the_ledger_does_not_hold_is_in_it_before_their_record_leaves(box):
 def test_snapshots_in_a_row_write_nobody_twice(box):
     run(config(box))
     box.world.enter(AUDIENCE)
+    box.world.leave(AUDIENCE, somebody(box))
     snapshot(box)
     files = ledger_files(box)
     snapshot(box)
@@ -214,6 +215,40 @@ def test_before_any_run_everybody_is_written_and_leaves_one_day(box):
     first = run(config(box))
     assert first.of("exit") == [address]
     assert sorted(first.of("backfill")) == members(box)
+
+
+def test_who_left_by_a_snapshot_and_comes_back_is_sent_again(box):
+    state = run(config(box)).state
+    one = somebody(box)
+    address = key_of(box, one)
+    box.world.leave(AUDIENCE, one)
+    assert address not in addresses(snapshot(box)), "a mirror takes them off"
+    box.world.reenter(AUDIENCE, one)
+    assert run(config(box), state).of("update") == [address]
+
+
+def test_a_change_that_a_snapshot_showed_and_that_is_taken_back_is_sent_again(box):
+    state = run(config(box)).state
+    one = somebody(box)
+    before = box.world.profile(one)["first_name"]
+    box.world.change(one, first_name="For the snapshot alone")
+    snapshot(box)
+    box.world.change(one, first_name=before)
+    later = run(config(box), state)
+    assert [record["email"] for record in later.records] == [key_of(box, one)]
+    assert run(config(box), later.state).records == []
+
+
+def test_who_cannot_be_asked_about_stays_in_the_snapshot(box):
+    id_ = box.world.enter(AUDIENCE, {"email": "DOM\\"})
+    run(config(box))
+    box.world.leave(AUDIENCE, id_)
+    box.fault("entity_times_out")
+    result = snapshot(box)
+    assert result.error == ""
+    assert addresses(result) == sorted([*members(box), "DOM\\"])
+    [held] = [record for record in result.records if record["email"] == "DOM\\"]
+    assert "first_name" not in held, "nothing is known of them but that they were sent"
 
 
 def test_the_run_counts_in_the_ledger_too(box):
