@@ -9,9 +9,12 @@ ones before it left: ledgers, states old and lost, people who moved. HISTORIES s
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import json
 import os
+import shutil
+import types
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -20,7 +23,7 @@ from hypothesis import strategies as st
 from lytics_to_cordial.errors import UserError
 from sandbox import AudienceSpec, Sandbox
 from tap_lytics_audience.lytics import scan
-from tap_lytics_audience.members import changes
+from tap_lytics_audience.members import audience, changes, ledger, run, snapshot
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, select
 
@@ -51,6 +54,8 @@ PLAIN = {
     "concurrency": 1,
     "mode": "scan",
 }
+
+MIRROR = {"mirror": "all", "fault": None, "state": "last", "profile_updates": True, "mode": "scan"}
 
 moves = st.tuples(
     st.sampled_from(
@@ -86,9 +91,28 @@ runs = st.tuples(
         }
     ),
 )
+snapshots = st.tuples(
+    st.just("snapshot"),
+    st.fixed_dictionaries(
+        {
+            "mirror": st.sampled_from(["nothing", "adds", "all"]),
+            "fault": st.sampled_from(FAULTS),
+            "state": st.sampled_from(["last", "lost", "old"]),
+            "profile_updates": st.sampled_from([True, True, False]),
+            "mode": st.sampled_from(["scan", "triggers"]),
+        }
+    ),
+)
+"""A snapshot, and what a mirror makes of it: nothing, only whom it adds and changes, or all, removals too."""
+troubles = st.one_of(
+    st.tuples(st.just("lose the ledger"), st.none()),
+    st.tuples(st.just("set the clock"), st.sampled_from([-400, -1, 0, 40, 4000])),
+)
 histories = st.lists(
     st.tuples(
-        st.lists(st.one_of(moves, moves, moves, runs), min_size=1, max_size=5),
+        st.lists(
+            st.one_of(moves, moves, moves, moves, runs, runs, snapshots, troubles), min_size=1, max_size=5
+        ),
         st.fixed_dictionaries(
             {
                 "page_size": st.sampled_from([2, 50]),
@@ -110,6 +134,7 @@ class Consumer:
         self.audience = box.world.audience("vip_customers").id
         self.view: dict[str, dict[str, object]] = {}
         self.states: list[dict[str, object] | None] = [None]
+        self.needs_mirror = False
 
     def take(self, messages: list[dict[str, object]], *, delivered: float, acknowledged: float) -> None:
         members = self.box.world.members(self.audience)
@@ -129,6 +154,20 @@ class Consumer:
             if message["type"] == "STATE"
         ]
         self.states += states
+
+    def mirror(self, messages: list[dict[str, object]], what: str) -> None:
+        """Make the view what a snapshot says, if it is whole."""
+        records = [message["record"] for message in messages if message["type"] == "RECORD"]
+        if not any(message["type"] == "ACTIVATE_VERSION" for message in messages):
+            return
+        taken = {record["email"]: record for record in records}
+        assert len(taken) == len(records), "a member twice"
+        assert set(taken) == set(self.box.world.members(self.audience)), "marked as whole, and is not"
+        if what == "adds":
+            self.view |= taken
+        elif what == "all":
+            self.view = taken
+            self.needs_mirror = False
 
     def check_all(self) -> None:
         """What the consumer knows is what is true."""
@@ -161,19 +200,50 @@ def run_tap(box, state, fields=None, **config):
 def run_clean(box, consumer, options):
     """A run in which nothing goes wrong, with the state that was acknowledged last. Its cure, where it names one, is tried."""
     messages, error = run_tap(box, consumer.states[-1], **options)
-    if "Two pipelines take turns" in error:
+    lost = "is gone" in error or "belongs to ledger" in error
+    if lost or "Two pipelines take turns" in error:
         messages, error = run_tap(box, None, **options)
     assert error == ""
     return messages
 
 
-def stumble(box, consumer, what, options):
-    """A run in which something may go wrong."""
-    state = {
+def take_snapshot(box, consumer, what, options):
+    """A snapshot in which something may go wrong, and a mirror of it."""
+    if what["fault"] is not None:
+        box.fault(*what["fault"])
+    messages, _ = run_tap(
+        box,
+        earlier_state(consumer, what["state"]),
+        snapshot=True,
+        profile_updates=what["profile_updates"],
+        change_detection=what["mode"],
+        **options,
+    )
+    box.clear_faults()
+    consumer.mirror(messages, what["mirror"])
+
+
+def make_trouble(box, consumer, kind, what, clock):
+    """What happens to the machine."""
+    if kind == "set the clock":
+        clock.shift = dt.timedelta(days=what)
+        return
+    shutil.rmtree(box.folder / "ledger", ignore_errors=True)
+    # Nobody knows who left since the last run, until a mirror says whom to remove.
+    consumer.needs_mirror = True
+
+
+def earlier_state(consumer, which):
+    return {
         "last": consumer.states[-1],
         "lost": None,
         "old": consumer.states[len(consumer.states) // 2],
-    }[what["state"]]
+    }[which]
+
+
+def stumble(box, consumer, what, options):
+    """A run in which something may go wrong."""
+    state = earlier_state(consumer, what["state"])
     if what["fault"] is not None:
         box.fault(*what["fault"])
     messages, _ = run_tap(
@@ -225,6 +295,22 @@ def move(box, name, kind, number):
         world.merge(id_, ids[(number + 1) % len(ids)])
 
 
+class Clock:
+    """The clock of the machine that runs the tap."""
+
+    def __init__(self, monkeypatch):
+        self.shift = dt.timedelta(0)
+
+        class Shifted(dt.datetime):
+            @classmethod
+            def now(_, zone=None):  # noqa: N804 - the clock is self
+                return dt.datetime.now(zone) + self.shift
+
+        shifted = types.SimpleNamespace(datetime=Shifted, timedelta=dt.timedelta, timezone=dt.timezone)
+        for module in (audience, ledger, run, snapshot):
+            monkeypatch.setattr(module, "dt", shifted)
+
+
 @pytest.fixture(autouse=True)
 def _few_slices(monkeypatch):
     monkeypatch.setattr(scan, "PLAIN_SCAN_BELOW", 4)
@@ -262,6 +348,7 @@ def test_after_any_history_one_clean_run_tells_the_truth(
     histories,
 ):
     folder = tmp_path_factory.mktemp("history")
+    clock = Clock(monkeypatch)
     with Sandbox(folder / "box", [AudienceSpec("VIP Customers", 8)], triggers_url=folder / "landed") as box:
         consumer = Consumer(box)
         for history, end in histories:
@@ -274,9 +361,15 @@ def test_after_any_history_one_clean_run_tells_the_truth(
             for kind, what in history:
                 if kind == "run":
                     stumble(box, consumer, what, options)
+                elif kind == "snapshot":
+                    take_snapshot(box, consumer, what, options)
+                elif kind in {"lose the ledger", "set the clock"}:
+                    make_trouble(box, consumer, kind, what, clock)
                 else:
                     move(box, consumer.audience, kind, what)
             consumer.take(run_clean(box, consumer, options), delivered=1, acknowledged=1)
+            if consumer.needs_mirror:
+                take_snapshot(box, consumer, MIRROR, options)
             consumer.check_all()
             if end["is_repeated"]:
                 quiet = run_clean(box, consumer, options)
