@@ -183,7 +183,7 @@ def test_meltano_runs_the_pipeline_from_a_subfolder_and_only_differences_the_sec
     assert len(imports) == 2, "one file of enters, one of exits"
     assert "person." not in first.stderr + second.stderr
 
-    taken = meltano(below, "invoke", "tap-lytics-audience-snapshot")
+    taken = meltano(below, "invoke", "tap-lytics-audience--snapshot")
     assert taken.returncode == 0, taken.stderr
     messages = [json.loads(line) for line in taken.stdout.splitlines()]
     records = [
