@@ -13,6 +13,7 @@ import msgspec
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.filesystems import check_scheme
 
 Config: t.TypeAlias = t.Mapping[str, t.Any]
 Schema: t.TypeAlias = t.Mapping[str, t.Any]
@@ -26,6 +27,9 @@ _AFTER_SCHEME = re.compile(
 """The signs that follow the name of a scheme. A folder may have such a name: `s3/x` is a path."""
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 _SECRETS_OF_STORAGES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "FSSPEC_SFTP_PASSWORD")
+_WEB_URLS = frozenset({"api_url", "notify_url"})
+_OWN_RULES = frozenset({"storage_url"})
+"""Of URLs of folders; here alone it is Cordial that has to know the scheme."""
 _FAULTS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
@@ -93,16 +97,21 @@ def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> Set
     Raises:
         UserError: If required settings are missing, or one of a URL is mistyped.
     """
+    secrets = {
+        field.name for field in dataclasses.fields(t.cast("t.Any", settings)) if field.metadata.get("secret")
+    }
     missing = [
-        f"The setting {name} is missing: set it in meltano.yml, or in .env as {prefix}{name.upper()}."
+        f"The setting {name} is missing: set it in {'' if name in secrets else 'meltano.yml, or in '}.env as {prefix}{name.upper()}."
         for name in _required(settings)
         if not config.get(name)
     ]
     if missing:
         raise UserError(" ".join(missing))
     for name, value in config.items():
-        if name.endswith("_url") and name != "api_url" and isinstance(value, str):
+        if name.endswith("_url") and name not in _WEB_URLS and isinstance(value, str):
             _check_is_no_mistyped_url(name, value)
+            if name not in _OWN_RULES:
+                check_scheme(name, value)
     # Not strict: JSON schema takes 5.0 for an integer.
     return msgspec.convert(config, settings, strict=False)
 
@@ -121,7 +130,7 @@ def config_from_files(paths: t.Iterable[str]) -> dict[str, t.Any]:
             raise UserError(
                 f"The configuration file {path} cannot be read ({error.strerror}): correct --config."
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             # Without the message, which may hold a secret.
             raise UserError(f"The configuration file {path} is not JSON: correct it.") from error
         if not isinstance(content, dict):

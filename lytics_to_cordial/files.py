@@ -23,7 +23,15 @@ from lytics_to_cordial.file_errors import (
     NoRoomError,
     kind_of,
 )
-from lytics_to_cordial.filesystems import append, is_object_store, modified_at, open_url, quieten_packages
+from lytics_to_cordial.filesystems import (
+    EXTRAS,
+    LOGINS,
+    append,
+    is_object_store,
+    modified_at,
+    open_url,
+    quieten_packages,
+)
 from lytics_to_cordial.retries import log_retry
 
 if t.TYPE_CHECKING:
@@ -35,14 +43,6 @@ PART_SUFFIX = ".part"
 
 _NOUNS = {"triggers_url": "triggers folder", "rejects_url": "reject report"}
 """What a folder is called in messages, where that is not as in its setting."""
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
-_LOGINS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of this machine",
-    "gcs": "the file that GOOGLE_APPLICATION_CREDENTIALS names",
-    "sftp": "the user name in the URL and the keys of this machine's user",
-}
-"""Where the environment's login comes from, by extra."""
-
 _Result = t.TypeVar("_Result")
 
 
@@ -86,7 +86,7 @@ class Folder:
         self._noun = _NOUNS.get(setting, setting.removesuffix("_url"))
         self._shown = url.rstrip("/") or "/"
         self._scheme = url.partition("://")[0] if "://" in url else "file"
-        self._login = login or _LOGINS.get(_EXTRAS.get(self._scheme, ""), "the login")
+        self._login = login or LOGINS.get(EXTRAS.get(self._scheme, ""), "the login")
         self._open_files = open_files or (lambda: open_url(url))
         self._path_within = ""
         # Shared with the folders in this one: the open file system and the folder's path in it, or nothing.
@@ -285,7 +285,7 @@ class Folder:
                     self._opened.append(self._open_files())
                 return self._opened[0]
         except ImportError as error:
-            extra = _EXTRAS.get(self._scheme)
+            extra = EXTRAS.get(self._scheme)
             cure = f"lytics-to-cordial[{extra}]" if extra else f"what fsspec reads {self._scheme}:// with"
             raise NoFolderError(
                 f"A {self._scheme}:// {self._setting} needs more packages: install {cure}."

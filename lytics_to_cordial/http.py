@@ -17,9 +17,12 @@ from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - the base 
 
 from lytics_to_cordial.deadline import DeadlineAdapter
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.progress import counted, duration
 from lytics_to_cordial.retries import MAX_RETRY_WAIT_SECONDS, LoggedRetry, log_retry
 
 if t.TYPE_CHECKING:
+    import logging
+
     from lytics_to_cordial.errors import TransientError
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -226,15 +229,41 @@ class CallMetrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+        self._sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
         self._due_at = time.monotonic() + METRIC_SECONDS
 
     def add(self, endpoint: str, status: int, seconds: float) -> None:
         """Count a call."""
         with self._lock:
             self._seconds[endpoint, status].append(seconds)
+            self._sums[endpoint][0] += 1
+            self._sums[endpoint][1] += seconds
             is_due = time.monotonic() >= self._due_at
         if is_due:
             self.log()
+
+    def log_sum(self, service: str, logger: logging.Logger) -> None:
+        """Write what is left to write, and one line of all calls, whose fields are in a log of JSON."""
+        self.log()
+        with self._lock:
+            sums = {
+                endpoint: (int(count), round(seconds, 3)) for endpoint, (count, seconds) in self._sums.items()
+            }
+        if sums:
+            calls, seconds = (sum(column) for column in zip(*sums.values(), strict=True))
+            extra = {
+                "calls": calls,
+                "call_seconds": round(seconds, 3),
+                "calls_by_endpoint": {endpoint: count for endpoint, (count, _) in sums.items()},
+                "call_seconds_by_endpoint": {endpoint: seconds for endpoint, (_, seconds) in sums.items()},
+            }
+            logger.info(
+                "%s was called %s, %s in all.",
+                service,
+                counted(calls, "time"),
+                duration(seconds),
+                extra=extra,
+            )
 
     def log(self) -> None:
         """Write what was measured since the last time."""

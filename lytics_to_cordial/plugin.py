@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import typing as t
 
@@ -17,10 +18,9 @@ from lytics_to_cordial.config import (
 )
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.foreign_text import clean_log, keep_secret
+from lytics_to_cordial.near_names import suggestion
 
 if t.TYPE_CHECKING:
-    import logging
-
     import click
 
 ENVIRONMENT = "ENV"
@@ -35,6 +35,9 @@ class ConfiguredPlugin(PluginBase):
     def __init__(self, **options: t.Any) -> None:
         self.logger.addFilter(_is_no_noise)
         super().__init__(**options)
+        if not self.metrics_logger.isEnabledFor(logging.DEBUG):
+            # They bury what people want to read.
+            self.metrics_logger.setLevel(logging.WARNING)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -43,7 +46,8 @@ class ConfiguredPlugin(PluginBase):
         self._config = with_texts_read(self._config, schema)
         keep_secret(secrets_in(self._config, schema, os.environ))
         for name in sorted(self._config.keys() - schema["properties"]):
-            self.logger.warning("There is no setting %s: it is passed over.", name)
+            near = suggestion(name, schema["properties"])
+            self.logger.warning("There is no setting %s: it is passed over%s", name, near or ".")
         errors = config_errors(self._config, schema, self._env_var_prefix)
         if errors and raise_errors:
             raise UserError(" ".join(errors))

@@ -31,6 +31,7 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from lytics_to_cordial.checklist import Checklist
+    from lytics_to_cordial.files import Folder
     from target_cordial.cordial.api import Cordial
     from target_cordial.cordial.attributes import Attribute
     from target_cordial.settings import Settings
@@ -102,6 +103,23 @@ def check_reading(settings: Settings, cordial: Cordial, checklist: Checklist) ->
         )
 
 
+def check_places(settings: Settings, rejects: Folder, journal: Folder | None, checklist: Checklist) -> None:
+    """Try the folders that a run writes to besides the storage."""
+    with checklist.trying("rejects"):
+        rejects.check()
+        checklist.ok("rejects", f"{settings.rejects_url}: written, read back and deleted")
+    if journal is None:
+        checklist.note("journal", "none: set journal_url to look back at runs")
+    else:
+        with checklist.trying("journal"):
+            journal.check()
+            checklist.ok(
+                "journal", f"{settings.journal_url}: its folder was written, read back and deleted from"
+            )
+    if settings.notify_url is not None:
+        checklist.untried("notify", "a post to notify_url, which people would read")
+
+
 def check_fetch(
     settings: Settings, cordial: Cordial, storage: Storage, folder: Path, checklist: Checklist
 ) -> None:
@@ -146,7 +164,7 @@ def selected_streams(file: t.IO[str]) -> Streams:
     """
     try:
         entries = Catalog.from_dict(json.load(file)).values()
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"The file {file.name} is not a Singer catalog: give --catalog the output of a tap's --discover."
         ) from error
@@ -221,6 +239,11 @@ def _check_stream(
             mapping.check([column])
             rule = field_schema(schema["properties"], column.field) or {}
             checklist.ok("field", _field_line(settings, column, types_of(rule) or "any type"))
+            if column.attribute.type == "number" and "string" in types_of(rule):
+                checklist.note(
+                    "field",
+                    f"{column.field} holds text: of it, only what is a number goes into {column.header}",
+                )
 
 
 def _field_line(settings: Settings, column: Column, types: str = "") -> str:

@@ -12,8 +12,7 @@ import typing as t
 import weakref
 
 from lytics_to_cordial.checklist import Checklist
-from lytics_to_cordial.errors import UserError, failure_class, sentence_for
-from lytics_to_cordial.foreign_text import without_foreign
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import Progress, counted
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
@@ -22,7 +21,7 @@ from target_cordial.audit.members import Members
 from target_cordial.audit.mirror import mirror
 from target_cordial.audit.whole import check_whole
 from target_cordial.bookmark.bookmarks import Bookmarks
-from target_cordial.check import check, check_fetch, check_reading
+from target_cordial.check import check, check_fetch, check_places, check_reading
 from target_cordial.closing import exit_problems, members_by_list, outcome_of, what_to_settle
 from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
@@ -34,9 +33,9 @@ from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.limits import ExitsHeldError
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.rejects import Rejects
+from target_cordial.history.ending import record_ending
 from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.metrics import log_records
-from target_cordial.history.notify import notify
 from target_cordial.history.summary import list_lines, run_line
 from target_cordial.intake.lists import Lists, open_lists
 from target_cordial.intake.messages import InputError
@@ -44,7 +43,7 @@ from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
 from target_cordial.run_name import RUN_TIME_FORMAT
 from target_cordial.storage.location import Location
-from target_cordial.storage.storage import Storage
+from target_cordial.storage.storage import Storage, folder_beside
 
 if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
@@ -110,12 +109,19 @@ class Run:
     def _storage(self) -> Storage:
         return Storage(self._settings)
 
+    def check_storage(self) -> None:
+        """See, before anything is read or called, whether the storage can work; raises a `UserError` if not."""
+        if self._plan is None:
+            _ = self._storage
+
     def check(self, checklist: Checklist, streams: Streams | None = None, *, fetch: bool = False) -> None:
         """Try everything that a run needs, and change nothing; with `fetch`, let Cordial fetch a file that holds a header alone."""
         with self._signal.interruptible():
             check(self._settings, self._cordial, lambda: self._storage, checklist, streams)
             if not checklist.failures:
                 check_reading(self._settings, self._cordial, checklist)
+            rejects = folder_beside(self._settings, self._settings.rejects_url, "rejects_url")
+            check_places(self._settings, rejects, self._journal.folder, checklist)
             if not fetch:
                 checklist.untried(
                     "fetch",
@@ -306,7 +312,7 @@ class Run:
         sizes = {} if self._lists is None else self._lists.sizes
         members = members_by_list(self.bookmarks)
         lists = totals.journal_lists(sizes, members)
-        self._cordial.metrics.log()
+        self._cordial.metrics.log_sum("Cordial", logger)
         if self._plan is not None:
             removals = self.delivery.removals
             for line in self._plan.lines(totals, sizes, removals, records=records, rejects=rejects.count):
@@ -326,24 +332,17 @@ class Run:
                 totals, records=records, rejects=rejects.count, place=rejects.place, seconds=seconds
             )
             logger.log(logging.INFO if outcome == "done" else logging.WARNING, "Run %s: %s", outcome, whole)
-        is_stopped = isinstance(failure, Terminated)
-        entry = self._journal.add(
-            "run",
+        record_ending(
+            self._journal,
+            outcome,
+            failure,
+            is_plan=self._plan is not None,
+            holds_exits=isinstance(failure, ExitsHeldError),
+            notify_url=self._settings.notify_url,
             started=self._started,
-            ended=timestamp(),
-            outcome=outcome if self._plan is None else f"plan {outcome}",
             records=records,
-            failure=None if failure is None or is_stopped else without_foreign(sentence_for(failure)),
-            failure_class="signal" if is_stopped else failure and failure_class(failure),
             lists=lists,
             imports=totals.imports,
             rejects=dict(totals.reject_reasons),
             rejected_by_cordial=totals.rejected,
         )
-        if self._settings.notify_url is not None and self._plan is None:
-            is_held = isinstance(failure, ExitsHeldError)
-            notify(self._settings.notify_url, entry, self._journal.run_before(), holds_exits=is_held)
-        if self._settings.journal_url is not None:
-            logger.info(
-                "The run is in the journal at %s; --report makes a page of it.", self._settings.journal_url
-            )

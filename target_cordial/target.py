@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import logging
+import math
 import sys
 import typing as t
 
@@ -168,6 +169,8 @@ class TargetCordial(ConfiguredPlugin, Target):
             file_input: As in the SDK.
         """
         super(BaseSingerReader, cls).invoke(about=about, about_format=about_format)
+        if (fetch or catalog is not None) and not check:
+            raise UserError("--fetch and --catalog belong to --check: add it, or leave them out.")
         if report is not None:
             click.echo(write_page(journal_url(cls.setting("journal_url", config)), report))
             return
@@ -190,10 +193,14 @@ class TargetCordial(ConfiguredPlugin, Target):
         for warning in target.settings.warnings:
             logger.warning("%s", warning)
         with target.run.ending_well():
+            # Before the tap has scanned for nothing.
+            target.run.check_storage()
             target.listen(file_input)
 
     @classmethod
     def _show_status(cls, config: _ConfigInput | None, max_age_hours: float) -> None:
+        if not math.isfinite(max_age_hours):
+            raise UserError("--max-age-hours must be a number of hours.")
         storage_url = cls.setting("storage_url", config)
         statuses = pipeline_statuses(
             journal_url(cls.setting("journal_url", config)),

@@ -177,7 +177,7 @@ class AudienceMembersStream(Stream):
             self.get_record_counter() as counter,
             self.get_sync_timer(),
         ):
-            stack.callback(self._source.lytics.metrics.log)
+            stack.callback(self._source.lytics.metrics.log_sum, "Lytics", logger)
             folder = stack.enter_context(workspace(self.tap_name))
             with self._source.signal.interruptible():
                 passes, errors = stack.enter_context(self._open(folder))

@@ -25,7 +25,7 @@ GOOD = "done"
 """The outcome of a run that did all of its work."""
 NO_END = "no end"
 """The outcome of a run that left no line of its own."""
-_PLAN = "plan "
+PLAN = "plan "
 """Stands before the outcome of a run that only planned."""
 
 Moment = t.Annotated[dt.datetime, msgspec.Meta(tz=True)]
@@ -40,6 +40,9 @@ class Journal:
 
     A line that cannot be written is a warning and the end of the journal, never a failed run.
 
+    Attributes:
+        url: Where it is; None if there is none.
+
     Args:
         url: A file, or a folder.
         run: The run's name.
@@ -48,6 +51,7 @@ class Journal:
     """
 
     def __init__(self, url: str | None, run: str, pipeline: str = "", tag: str = "") -> None:
+        self.url = url
         self._files = None if url is None else JournalFiles(url)
         self._run = run
         self._pipeline = pipeline
@@ -152,12 +156,12 @@ class Run(msgspec.Struct, tag_field="event", tag="run"):
     @property
     def is_plan(self) -> bool:
         """Whether the run only planned; nothing of what it counts happened."""
-        return self.outcome.startswith(_PLAN)
+        return self.outcome.startswith(PLAN)
 
     @property
     def ending(self) -> str:
         """The outcome, whether planned or not."""
-        return self.outcome.removeprefix(_PLAN)
+        return self.outcome.removeprefix(PLAN)
 
     @property
     def seconds(self) -> float:

@@ -13,6 +13,7 @@ import typing as t
 import msgspec
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.near_names import suggestion
 from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer, is_unicode, longest_text
 
@@ -136,7 +137,8 @@ def columns_of(field_mapping: t.Mapping[str, str], attributes: t.Mapping[str, At
         attribute = attributes.get(key)
         if attribute is None:
             raise UserError(
-                f"Cordial has no attribute {key!r} (field_mapping of {field!r}): create it in Cordial or correct field_mapping; case counts."
+                f"Cordial has no attribute {key!r} (field_mapping of {field!r}): create it in Cordial or correct field_mapping; "
+                f"case counts{suggestion(key, attributes) or '.'}"
             )
         if any(column.header == header for column in columns):
             raise UserError(

@@ -46,6 +46,9 @@ class MessageReader(GenericSingerReader[bytes]):
     @property
     @override
     def default_input(self) -> t.IO[bytes]:
+        # Python has no standard input if it was closed from the start.
+        if sys.stdin is None:
+            raise InputError("The standard input is closed, so no message can come: let a tap write to it.")
         return sys.stdin.buffer
 
     @override

@@ -39,7 +39,10 @@ class Location:
     @classmethod
     def parse(cls, url: str, setting: str) -> Location:
         """Take a URL apart; a `UserError` names the setting if it is not one of a folder that Cordial can fetch from."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise UserError(f"The setting {setting} is not a URL: correct it.") from None
         if parts.query or parts.fragment:
             raise UserError(f"The setting {setting} holds ? or #: write them as %3F and %23.")
         if parts.scheme not in _PLACES or "://" not in url:

@@ -27,8 +27,8 @@ _LOGIN: dict[str, tuple[str, str]] = {
     "s3": ("aws_access_key_id", "aws_secret_access_key"),
 }
 _CURES = {
-    "username": "import_username",
-    "password": "import_password, or import_source.savedKey",
+    "username": "storage_username, or import_username if Cordial has a login of its own",
+    "password": "storage_password, or import_password or import_source.savedKey if Cordial has a login of its own",
     "aws_region": "storage_options.region",
 }
 
@@ -98,7 +98,11 @@ def _login(settings: Settings, location: Location, transport: str) -> dict[str, 
 
 def _web_folder(given: t.Mapping[str, t.Any]) -> str:
     folder = str(given.get("url", "")).rstrip("/")
-    if urlsplit(folder).scheme not in _WEB or not urlsplit(folder).hostname:
+    try:
+        is_valid = urlsplit(folder).scheme in _WEB and bool(urlsplit(folder).hostname)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
         raise UserError(
             "Cordial needs the address at which a web server serves the import files: set import_source to "
             '{"transport": "https", "url": "https://<server>/<folder>"}.'

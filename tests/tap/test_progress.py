@@ -62,6 +62,9 @@ def test_the_summary_counts_each_audience_by_itself(make_box, caplog):
 def test_durations_of_calls_are_metrics_by_endpoint_without_what_was_asked(box):
     result = run_process(box.tap_config())
     assert result.code == 0, result.log
+    assert "METRIC" not in result.log
+    assert re.search(r"Lytics was called \d+ times, [\d.]+ s in all\.", result.log)
+    result = run_process(box.tap_config(), env={"TAP_LYTICS_AUDIENCE_LOGLEVEL": "DEBUG"})
     points = [
         json.loads(line.partition("METRIC: ")[2]) for line in result.log.splitlines() if "METRIC: " in line
     ]

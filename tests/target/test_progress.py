@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import subprocess
 import sys
 
+from singer_sdk.logging import StructuredFormatter
+
+from lytics_to_cordial.http import CallMetrics
 from tests.target import running
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, quick_config, run, started, state
 
 QUICK = "import lytics_to_cordial.progress as p; p.INTERVAL_SECONDS = 0.05; from target_cordial.target import main; main()"
+DEBUG = {"TARGET_CORDIAL_LOGLEVEL": "DEBUG"}
 ADA, BOB = "ada@example.com", "bob@example.com"
 
 
@@ -70,15 +76,34 @@ def test_the_summary_tells_of_each_list_and_of_the_whole_run(box):
     [whole] = [line for line in said if line.startswith("Run done:")]
     assert "8 records read, 1 rejected here (1 email: the identifier is not an e-mail address; see " in whole
     assert "and 0 by Cordial; 7 rows in 4 imports; " in whole
-    # Two imports may have taken equally long.
-    sentences = [line for line in said if not line.startswith("METRIC")]
-    assert len(sentences) == len(set(sentences)), "nothing is said twice"
+    assert len(said) == len(set(said)), "nothing is said twice"
+    assert "METRIC" not in result.log
+    assert any(re.fullmatch(r"Cordial was called \d+ times, [\d.]+ s in all\.", line) for line in said)
+
+
+def test_the_sums_of_calls_are_fields_of_a_log_of_json(caplog):
+    calls = CallMetrics()
+    for endpoint, seconds in (("/jobs", 0.5), ("/jobs", 0.25), ("/accountlists", 1)):
+        calls.add(endpoint, 200, seconds)
+    with caplog.at_level("INFO"):
+        calls.log_sum("Cordial", logging.getLogger("target-cordial"))
+    [line] = [
+        json.loads(StructuredFormatter().format(record))
+        for record in caplog.records
+        if "called" in record.message
+    ]
+    assert line["message"] == "Cordial was called 3 times, 1.8 s in all."
+    fields = line.get("extra") or line
+    assert (fields["calls"], fields["call_seconds"]) == (3, 1.75)
+    assert fields["calls_by_endpoint"] == {"/jobs": 2, "/accountlists": 1}
+    assert fields["call_seconds_by_endpoint"] == {"/jobs": 0.75, "/accountlists": 1}
 
 
 def test_a_failed_run_says_what_it_did_all_the_same(box):
     box.fault("job_fails", nth=2)
     people = [enter(f"p{number}@example.com") for number in range(4)]
-    result = run(quick_config(box, batch_size_rows=2, max_concurrent_imports=1), [AUDIENCE_SCHEMA, *people])
+    config = quick_config(box, batch_size_rows=2, max_concurrent_imports=1)
+    result = run(config, [AUDIENCE_SCHEMA, *people], env=DEBUG)
     assert result.code == 1
     assert (
         f"List {LIST}: read 4 enters and 0 exits; imported 2 enters and 0 exits in 1 import; 0 contacts before."
@@ -90,7 +115,8 @@ def test_a_failed_run_says_what_it_did_all_the_same(box):
 
 
 def test_metrics_count_what_was_written_and_rejected_and_how_long_calls_and_imports_took(box):
-    result = run(quick_config(box), [AUDIENCE_SCHEMA, enter(ADA), enter(BOB), enter("bad"), state({"at": 1})])
+    messages = [AUDIENCE_SCHEMA, enter(ADA), enter(BOB), enter("bad"), state({"at": 1})]
+    result = run(quick_config(box), messages, env=DEBUG)
     assert result.code == 0, result.log
     points = metrics(result.log)
     counts = [point for point in points if point["metric"] == "record_count"]

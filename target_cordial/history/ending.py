@@ -1,0 +1,56 @@
+"""How a run ended: its line in the journal, and the post that tells people."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+from lytics_to_cordial.errors import failure_class, sentence_for
+from lytics_to_cordial.foreign_text import without_foreign
+from lytics_to_cordial.signals import Terminated
+from lytics_to_cordial.workspace import is_full, no_room
+from target_cordial.history.journal import PLAN, timestamp
+from target_cordial.history.notify import notify
+
+if t.TYPE_CHECKING:
+    from target_cordial.history.journal import Journal
+
+logger = logging.getLogger("target-cordial")
+
+
+def record_ending(
+    journal: Journal,
+    outcome: str,
+    failure: BaseException | None,
+    *,
+    is_plan: bool,
+    holds_exits: bool,
+    notify_url: str | None,
+    **entry: t.Any,
+) -> None:
+    """Write a run's line of the journal, and post it if it is news.
+
+    Args:
+        journal: The journal.
+        outcome: How the run ended.
+        failure: What ended it; None if nothing did.
+        is_plan: Whether it only planned; people are not told of that.
+        holds_exits: Whether exits wait for a person.
+        notify_url: Where to post; None for nowhere.
+        entry: What else the line says.
+    """
+    if failure is not None and is_full(failure):
+        failure = no_room()
+    is_stopped = isinstance(failure, Terminated)
+    line = journal.add(
+        "run",
+        ended=timestamp(),
+        outcome=f"{PLAN}{outcome}" if is_plan else outcome,
+        failure=None if failure is None or is_stopped else without_foreign(sentence_for(failure)),
+        failure_class="signal" if is_stopped else failure and failure_class(failure),
+        **entry,
+    )
+    if notify_url is not None and not is_plan:
+        notify(notify_url, line, journal.run_before(), holds_exits=holds_exits)
+    if journal.url is not None:
+        logger.info("The run is in the journal at %s; --report makes a page of it.", journal.url)
