@@ -148,14 +148,19 @@ def _load(tables: Tables, path: Path, columns: Columns, wanted: str) -> tuple[in
     )
     cells = [f"coalesce(c{place}, '')" for place in others[: len(columns.attributes)]]
     on = [f"coalesce(trim(c{place}), '0') = '1'" for place in others[len(columns.attributes) :]]
-    is_wanted = " OR ".join([*on, UNUSUAL, f"key IN (SELECT key FROM {wanted})"])
     selected = ", ".join(["address", "key", "status", *cells, *on, "true"])
     identifier = f"nullif(trim(c{address}), '')"
+    spelled = (
+        f"(SELECT *, {identifier} AS address, {key_of(identifier)} AS key, {'NULL' if status is None else f'c{status}'} AS status "
+        f"FROM {file_rows})"
+    )
+    is_kept = " OR ".join([*on, f"coalesce({UNUSUAL}, false)"])
     try:
         counts = tables.run(f"SELECT count(*), count({identifier}) FROM {file_rows}").fetchone()
+        # In two steps: a join that is one of several conditions has to fit in memory.
+        tables.run(f"INSERT INTO contacts SELECT {selected} FROM {spelled} WHERE {is_kept}")
         tables.run(
-            f"INSERT INTO contacts SELECT {selected} FROM (SELECT *, {identifier} AS address, {key_of(identifier)} AS key, "
-            f"{'NULL' if status is None else f'c{status}'} AS status FROM {file_rows}) WHERE {is_wanted}"
+            f"INSERT INTO contacts SELECT {selected} FROM (FROM {spelled} WHERE NOT ({is_kept})) SEMI JOIN {wanted} USING (key)"
         )
     except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
         # DuckDB's words repeat the row.
