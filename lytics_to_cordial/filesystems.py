@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import errno
 import io
+import itertools
 import logging
 import os
 import shutil
@@ -182,10 +183,15 @@ class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
 
 
 def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
+    """Make a folder and those that it is in. In a git work tree, git passes over the outermost of them: it may hold addresses."""
+    missing = list(itertools.takewhile(lambda path: not path.is_dir(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(path.parent)
+    if missing and any((parent / ".git").exists() for parent in missing[-1].absolute().parents):
+        descriptor = os.open(missing[-1] / ".gitignore", os.O_WRONLY | os.O_CREAT, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - Path has no open by descriptor
+            file.write(b"*\n")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import fsspec
@@ -368,3 +369,23 @@ def test_a_server_whose_host_key_is_not_known_gets_nothing(tmp_path, monkeypatch
         ):
             Folder(url, setting="ledger_url").put("one", b"1")
     assert server.written == []
+
+
+def test_git_takes_nothing_from_a_folder_that_is_made_in_a_work_tree(tmp_path):
+    """In a project of somebody else's, no ignored folder is called as ours are."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_text("theirs", encoding="utf-8")
+    for place in ("rejects", "ledger/prod/pipeline", "theirs/rejects"):
+        folder = Folder(str(tmp_path / place), setting="rejects_url")
+        folder.put("0001.jsonl", b"ada@example.com")
+        folder.child("inner").append("0002.jsonl", b"ada@example.com")
+        assert folder.files(), place
+    taken = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert taken.stdout.split() == ["theirs/file"]
