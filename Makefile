@@ -11,16 +11,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install plugins reset demo test test-pythons bench dist lint clean
+.PHONY: help install plugins reset demo test test-pythons audit bench dist lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
-# uv installs in seconds what pip takes a minute for; it comes as a wheel, so nothing has to be on the machine.
-$(VENV)/.installed: pyproject.toml
+# uv installs in seconds what pip takes a minute for; it comes as a wheel, so nothing has to be on the machine. All versions are those of uv.lock.
+$(VENV)/.installed: pyproject.toml uv.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+	@$(BIN)/uv sync --quiet --locked --inexact --all-extras --python $(BIN)/python
 	@touch $@
 
 install: $(VENV)/.installed ## the environment, in .venv
@@ -52,16 +52,28 @@ test: $(VENV)/.compiled ## all tests
 bench: $(VENV)/.compiled ## both plugins against others, side by side; 40 minutes on two quiet cores
 	$(BIN)/python -m bench
 
-test-pythons: install ## all tests, on each Python from 3.10 to 3.13 that is here
+test-pythons: install ## all tests, on each Python from 3.10 to 3.14 that is here; `nox --list` has other sets of dependencies
 	$(BIN)/nox
 
-dist: install ## wheel and source distribution, in dist
+dist: install ## wheel and source distribution, in dist: built, checked, and tried as a user gets them
+	@rm -rf dist
 	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/twine check --strict dist/*
+	DIST=dist $(BIN)/python -m pytest tests/release
 
-lint: install ## style and types
+lint: install ## style, types, spelling, workflows, and that the lock file is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/uv lock --quiet --check
+	$(BIN)/typos
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.meltano meltano.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --quiet --offline --pedantic .github
+
+audit: install ## whether a dependency has a hole that is published; asks osv.dev
+	$(BIN)/uv audit --locked
 
 clean: ## remove what make made
 	rm -rf $(VENV) .meltano .sandbox .bench .nox dist

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -16,22 +18,12 @@ from pathlib import Path
 
 import yaml
 
-PLUGINS: dict[str, dict[str, t.Any]] = {
-    "tap-lytics-audience": {
-        "label": "Lytics Audience",
-        "keywords": ["CDP", "Lytics", "audience", "reverse ETL"],
-        # Without a ledger there is a snapshot alone.
-        "either": ["ledger_url", "snapshot"],
-        "more": {"select": ["audience_members.*"]},
-    },
-    "target-cordial": {
-        "label": "Cordial",
-        "keywords": ["Cordial", "e-mail marketing", "reverse ETL"],
-        "more": {},
-    },
-}
+from hub.pages import PAGES
+
+PLUGINS = tuple(PAGES)
+PACKAGE = "lytics-to-cordial"
 _UNKNOWN_TO_MELTANO = {"validate-records"}
-"""Capabilities that the SDK reports and Meltano's schema of a project refuses."""
+"""Capabilities that the SDK reports, MeltanoHub knows, and Meltano's schema of a project refuses."""
 _KINDS = {
     "integer": "integer",
     # Not decimal: Meltano cannot hand on a decimal that comes from an environment variable.
@@ -42,6 +34,7 @@ _KINDS = {
 }
 
 
+@functools.cache
 def about(plugin: str) -> dict[str, t.Any]:
     """The JSON of a plugin's `--about`."""
     command = [str(Path(sys.executable).with_name(plugin)), "--about", "--format=json"]
@@ -55,39 +48,61 @@ def settings_of(about: dict[str, t.Any]) -> list[dict[str, t.Any]]:
 
 
 def capabilities_of(about: dict[str, t.Any]) -> list[str]:
-    """A plugin's capabilities as Meltano wants them."""
+    """A plugin's capabilities as `meltano.yml` may name them."""
     return sorted(set(about["capabilities"]) - _UNKNOWN_TO_MELTANO)
 
 
 def groups_of(plugin: str, about: dict[str, t.Any]) -> list[list[str]]:
     """The groups of settings of which one has to be set whole."""
-    required, either = about["settings"]["required"], PLUGINS[plugin].get("either")
+    required, either = about["settings"]["required"], PAGES[plugin].get("either")
     return [[*required, name] for name in either] if either else [required]
 
 
 def definition(plugin: str) -> dict[str, t.Any]:
     """A plugin's definition as MeltanoHub keeps it."""
-    described, own = about(plugin), PLUGINS[plugin]
+    described, page = about(plugin), PAGES[plugin]
+    urls = dict(url.split(", ") for url in importlib.metadata.metadata(PACKAGE).get_all("Project-URL") or [])
+    kind = "extractors" if plugin.startswith("tap-") else "loaders"
+    texts = {
+        key: page[key].replace("REPOSITORY", urls["Repository"])
+        for key in ("next_steps", "prereq", "settings_preamble", "usage")
+    }
     return {
         "name": plugin,
         "namespace": plugin.replace("-", "_"),
-        "variant": "lytics-to-cordial",
-        "label": own["label"],
+        # MeltanoHub names a variant for the owner of its repository.
+        "variant": urls["Repository"].split("/")[-2],
+        "label": page["label"],
         "description": described["description"],
-        "pip_url": "lytics-to-cordial[sftp]",
+        "docs": urls["Documentation"],
+        "domain_url": page["domain_url"],
+        "logo_url": f"/assets/logos/{kind}/{page['label'].lower().replace(' ', '-')}.png",
+        "repo": urls["Repository"],
+        "pip_url": f"{PACKAGE}[{page['extras']}]",
         "executable": plugin,
-        "capabilities": capabilities_of(described),
-        "keywords": own["keywords"],
+        "capabilities": sorted(described["capabilities"]),
+        "commands": page["commands"],
+        "keywords": page["keywords"],
+        "log_parser": "singer-sdk",
         "maintenance_status": "active",
+        # MeltanoHub rates by use, of which it has seen none yet.
+        "quality": "unknown",
         "settings_group_validation": groups_of(plugin, described),
         "settings": settings_of(described),
-        **own["more"],
+        "supported_python_versions": described["supported_python_versions"],
+        **texts,
+        **page["own"],
     }
 
 
-def as_yaml(content: t.Any) -> str:
+def hub_file(plugin: str) -> str:
+    """A plugin's definition as the text of a file of MeltanoHub, whose linter wants keys in order."""
+    return as_yaml(definition(plugin), sort_keys=True)
+
+
+def as_yaml(content: t.Any, *, sort_keys: bool = False) -> str:
     """Definitions as text."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=sort_keys, allow_unicode=True, width=120)
 
 
 def settings_table(plugin: str) -> str:
@@ -117,24 +132,36 @@ def settings_page() -> str:
     return head + "\n\n".join(map(settings_table, PLUGINS)) + "\n"
 
 
-def with_settings(project: str, plugin: str) -> str:
-    """A Meltano project with a plugin's settings declared anew; all else stays, comments too."""
-    settings = textwrap.indent(as_yaml(settings_of(about(plugin))), "    ")
-    block = re.compile(rf"(^  - name: {plugin}\n(?:.+\n)*?    settings:\n)(?:    .*\n)+", re.MULTILINE)
-    return block.sub(lambda match: match[1] + settings, project)
+def with_generated(project: str, plugin: str) -> str:
+    """A Meltano project with a plugin's commands and settings declared anew; all else stays, comments too."""
+    for key, content in (("commands", PAGES[plugin]["commands"]), ("settings", settings_of(about(plugin)))):
+        text = textwrap.indent(as_yaml(content), "      " if isinstance(content, dict) else "    ")
+        block = re.compile(rf"(^  - name: {plugin}\n(?:.+\n)*?    {key}:\n)(?:    [ -] .*\n)+", re.MULTILINE)
+        project = block.sub(lambda match, text=text: match[1] + text, project)  # type: ignore[misc]
+    return project
 
 
 def main() -> None:
-    """Write the definitions, the page of settings, and the settings in `meltano.yml`."""
+    """Write the definitions, the page of settings, and what `meltano.yml` says of the plugins."""
     root = Path(__file__).parents[1]
     project = (root / "meltano.yml").read_text(encoding="utf-8")
     for plugin in PLUGINS:
-        project = with_settings(project, plugin)
+        project = with_generated(project, plugin)
     (root / "meltano.yml").write_text(project, encoding="utf-8")
     (root / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     for plugin in PLUGINS:
-        path = Path(__file__).with_name(f"{plugin}.yml")
-        path.write_text(as_yaml(definition(plugin)), encoding="utf-8")
+        Path(__file__).with_name(f"{plugin}.yml").write_text(hub_file(plugin), encoding="utf-8")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as they are."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _setting(name: str, rule: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -17,7 +16,6 @@ from jsonschema import Draft202012Validator
 from hub.definitions import (
     PLUGINS,
     about,
-    as_yaml,
     capabilities_of,
     definition,
     groups_of,
@@ -69,25 +67,11 @@ def test_meltano_declares_exactly_the_settings_that_the_plugin_has(project, plug
     assert declared["settings"] == settings_of(described)
     assert declared["capabilities"] == capabilities_of(described)
     assert declared["settings_group_validation"] == groups_of(plugin, described)
+    assert declared["commands"] == definition(plugin)["commands"]
 
 
 def test_the_project_fits_meltanos_own_schema(project):
     assert misfits(project) == []
-
-
-@pytest.mark.parametrize("plugin", PLUGINS)
-def test_the_hub_definition_fits_meltanos_own_schema(plugin):
-    told = definition(plugin)
-    assert told.pop("maintenance_status") in {"active", "beta", "development", "inactive", "unknown"}
-    assert all(isinstance(word, str) for word in told.pop("keywords"))
-    assert {"name", "namespace", "variant", "label"} < set(told), "MeltanoHub wants these of every plugin"
-    assert misfits({"plugins": {GROUPS[plugin]: [told]}}) == []
-
-
-@pytest.mark.parametrize("plugin", PLUGINS)
-def test_the_hub_definition_is_what_the_plugin_says_of_itself(plugin):
-    text = (ROOT / "hub" / f"{plugin}.yml").read_text(encoding="utf-8")
-    assert text == as_yaml(definition(plugin)), "run `python -m hub.definitions`"
 
 
 def test_the_page_of_settings_is_what_the_plugins_say_of_themselves():
@@ -235,38 +219,3 @@ def test_a_run_that_meltano_ends_for_its_timeout_keeps_the_state_of_all_that_was
     found = meltano(tmp_path, "state", "get", "dev:tap-endless-to-target-cordial")
     assert json.loads(found.stdout)["singer_state"] == {"bookmarks": {"at": 1}}, run.stderr
     box.clear_faults()
-
-
-def test_the_definitions_can_be_added_to_another_project(tmp_path):
-    """`meltano add --from-ref` takes them as they are."""
-    command = BIN / "meltano"
-    environment = {
-        **os.environ,
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    subprocess.run([command, "init", "other"], cwd=tmp_path, env=environment, capture_output=True, check=True)
-    for plugin, group in GROUPS.items():
-        reference = tmp_path / f"{plugin}.yml"
-        shutil.copy(ROOT / "hub" / f"{plugin}.yml", reference)
-        added = subprocess.run(
-            [
-                command,
-                "add",
-                "--plugin-type",
-                group[:-1],
-                plugin,
-                "--from-ref",
-                str(reference),
-                "--no-install",
-            ],
-            cwd=tmp_path / "other",
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert added.returncode == 0, added.stderr
-        project = yaml.safe_load((tmp_path / "other" / "meltano.yml").read_text(encoding="utf-8"))
-        assert project["plugins"][group][0]["settings"] == settings_of(about(plugin))
-    assert misfits(project) == []
