@@ -33,7 +33,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that are let in."""
-    floors = Path(session.create_tmp()) / "floors.txt"
+    floors = Path(session.virtualenv.location) / "floors.txt"
     extras = [f"--extra={extra}" for extra in EXTRAS]
     session.run_install(
         *("uv", "pip", "compile", "--quiet", "--no-deps", "--resolution=lowest-direct", *extras),
@@ -54,7 +54,7 @@ def newest(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def prerelease(session: nox.Session) -> None:
     """Run the tests with what is not yet released, to see what will break."""
-    coming = Path(session.create_tmp()) / "coming.txt"
+    coming = Path(session.virtualenv.location) / "coming.txt"
     coming.write_text("singer-sdk>=0.55.0a1\n", encoding="utf-8")
     _install(session, "--prerelease=allow", f"--override={coming}")
     _pytest(session)

@@ -11,10 +11,13 @@ PAGES: dict[str, dict[str, t.Any]] = {
         "keywords": ["meltano_sdk", "api", "audience", "cdp", "lytics", "reverse_etl"],
         "commands": {
             "check": {
-                "args": "--test",
+                "args": "--config=ENV --test",
                 "description": "Try everything that a run needs: token, audiences, fields, ledger.",
             },
-            "test": {"args": "--test", "description": "The same, for `meltano test`; nothing is changed."},
+            "test": {
+                "args": "--config=ENV --test",
+                "description": "The same, for `meltano test`; nothing is changed.",
+            },
         },
         "prereq": """\
 - Linux or macOS; on Windows, WSL.
@@ -49,16 +52,19 @@ The first run sends everybody. Any target takes it; with [target-cordial](https:
         "keywords": ["meltano_sdk", "api", "cordial", "email_marketing", "reverse_etl"],
         "commands": {
             "check": {
-                "args": "--check",
+                "args": "--config=ENV --check",
                 "description": "Try everything that a run needs: key, attributes, list, storage.",
             },
-            "report": {"args": "--report report.html", "description": "A page of the runs in journal_url."},
+            "report": {
+                "args": "--config=ENV --report=report.html",
+                "description": "A page of the runs in journal_url.",
+            },
             "status": {
-                "args": "--status",
+                "args": "--config=ENV --status",
                 "description": "How the last run ended, by the journal; fails if the last good one is too old.",
             },
             "test": {
-                "args": "--check",
+                "args": "--config=ENV --check",
                 "description": "The same as check, for `meltano test`; nothing is changed.",
             },
         },
@@ -90,5 +96,5 @@ With `journal_url` set, `meltano invoke target-cordial:report` makes a page of t
         "extras": "gcs,s3,sftp",
     },
 }
-"""By plugin. `own` are keys of its kind alone; `either` are settings of which one is required; `extras` is what `pip_url` installs with it.
+"""By plugin. Meltano gives commands no `--config` file, but variables for all settings. `own` are keys of its kind alone; `either` are settings of which one is required; `extras` is what `pip_url` installs with it.
 REPOSITORY in a text stands for the repository's address."""

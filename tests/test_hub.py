@@ -133,7 +133,7 @@ def test_a_definition_is_formatted_as_the_hubs_linter_wants_it(plugin, told):
 
 
 def test_a_page_of_the_hub_is_filled(plugin, told):
-    assert FILLED <= {key for key, value in told.items() if value}
+    assert {key for key, value in told.items() if value} >= FILLED
     assert told["name"] == plugin
     assert "meltano_sdk" in told["keywords"]
     assert told["log_parser"] == "singer-sdk"
@@ -179,6 +179,6 @@ def test_commands_are_options_of_the_plugin_and_those_that_meltano_tests_with_ch
         timeout=120,
     ).stdout
     for command in told["commands"].values():
-        assert command["args"].split()[0] in helped
+        assert all(option.partition("=")[0] in helped for option in command["args"].split()), command
     tests = [command["args"] for name, command in told["commands"].items() if name.startswith("test")]
-    assert tests == ["--test" if plugin.startswith("tap-") else "--check"]
+    assert tests == ["--config=ENV --test" if plugin.startswith("tap-") else "--config=ENV --check"]

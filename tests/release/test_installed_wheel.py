@@ -56,7 +56,7 @@ def test_both_sync_an_audience(installed, box, tmp_path):
 
 
 @pytest.mark.parametrize("package", PLUGINS.values())
-def test_windows_gets_one_sentence_that_names_wsl(tmp_path, package):
+def test_windows_gets_one_sentence_that_names_wsl(package):
     """Before anything is imported that Windows lacks, such as fcntl."""
     started = f"import os, sys; os.name = 'nt'; sys.modules['fcntl'] = None; from {package}.__main__ import main; main()"
     ended = subprocess.run(
