@@ -5,6 +5,7 @@ It has an idea of its own of how Cordial should hold each value, and shares no c
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,6 +18,8 @@ if t.TYPE_CHECKING:
     from sandbox.world import World
 
 EXAMPLES = 5
+
+_FINER = re.compile(r"(\.\d{6})\d+")
 
 
 @dataclass
@@ -120,4 +123,7 @@ def _equal(attribute: str, held: t.Any, value: t.Any) -> bool:
     if kind == "array":
         # Lytics keeps a list of this kind as a set.
         return sorted(held) == sorted(value)
+    if kind == "date":
+        # Cordial keeps no more than microseconds.
+        held, value = (_FINER.sub(r"\1", str(date)) for date in (held, value))
     return bool(held == value)

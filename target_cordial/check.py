@@ -22,9 +22,11 @@ from target_cordial.delivery.order import ImportFile
 from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import MAX_STRING_CHARACTERS
 from target_cordial.intake.columns import Column, columns_of
-from target_cordial.intake.fit import field_schema, types_of
+from target_cordial.intake.fields import field_schema
+from target_cordial.intake.fit import types_of
 from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.mapping import Mapping
+from target_cordial.intake.schema import modern_schema
 from target_cordial.readback.single_contacts import NOBODY
 
 if t.TYPE_CHECKING:
@@ -163,7 +165,10 @@ def selected_streams(file: t.IO[str]) -> Streams:
         UserError: If it is not a catalog.
     """
     try:
-        entries = Catalog.from_dict(json.load(file)).values()
+        catalog = json.load(file)
+        for stream in catalog["streams"]:
+            stream["schema"] = modern_schema(stream["schema"])
+        entries = Catalog.from_dict(catalog).values()
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"The file {file.name} is not a Singer catalog: give --catalog the output of a tap's --discover."
@@ -172,9 +177,11 @@ def selected_streams(file: t.IO[str]) -> Streams:
     for entry in entries:
         mask = entry.metadata.resolve_selection()
         if mask[()]:
-            properties = entry.schema.to_dict().get("properties") or {}
+            schema = entry.schema.to_dict()
+            properties = schema.get("properties") or {}
             streams[entry.tap_stream_id] = {
-                "properties": {name: rule for name, rule in properties.items() if mask["properties", name]}
+                **schema,
+                "properties": {name: rule for name, rule in properties.items() if mask["properties", name]},
             }
     return streams
 
@@ -229,7 +236,7 @@ def _check_stream(
         return
     failures = len(checklist.failures)
     with checklist.trying("stream"):
-        mapping.check([])
+        mapping.check([], ListTemplate(settings.list_name).fields if settings.list_action != "none" else [])
         checklist.ok("stream", f"{stream}: contacts by {settings.identifier_field}")
     if len(checklist.failures) > failures:
         checklist.untried("fields", f"the stream {stream} has to be right first")
@@ -237,7 +244,7 @@ def _check_stream(
     for column in columns:
         with checklist.trying("field"):
             mapping.check([column])
-            rule = field_schema(schema["properties"], column.field) or {}
+            rule = field_schema(schema, column.field) or {}
             checklist.ok("field", _field_line(settings, column, types_of(rule) or "any type"))
             if column.attribute.type == "number" and "string" in types_of(rule):
                 checklist.note(

@@ -151,7 +151,8 @@ class Run:
         )
         rows = RowWriter(columns, settings, self._null_marker)
         self._lists = self._look_up_lists(attributes)
-        self.delivery.start(self._importer(), rows.header)
+        contacts = None if self._lists is None else self._lists.contacts
+        self.delivery.start(self._importer(), rows.header, contacts)
         self.bookmarks.remember_storage()
         self.delivery.acknowledge_again()
         return rows, self._lists
@@ -232,8 +233,7 @@ class Run:
         """Raise all that a person has to settle although all else is done."""
         failed = self.delivery.totals.exits_failed
         exits = exit_problems(failed, exits_open - failed.total(), self._settings.rejects_url)
-        whole = [*problems, *exits, *self.delivery.problems()]
-        if whole:
+        if whole := [*problems, *exits, *self.delivery.problems()]:
             raise UserError(" ".join(whole))
 
     def _exporter(self) -> Exporter:
@@ -311,7 +311,6 @@ class Run:
         records, rejects = self.delivery.records, self.delivery.rejects
         sizes = {} if self._lists is None else self._lists.sizes
         members = members_by_list(self.bookmarks)
-        lists = totals.journal_lists(sizes, members)
         self._cordial.metrics.log_sum("Cordial", logger)
         if self._plan is not None:
             removals = self.delivery.removals
@@ -331,7 +330,8 @@ class Run:
             whole = run_line(
                 totals, records=records, rejects=rejects.count, place=rejects.place, seconds=seconds
             )
-            logger.log(logging.INFO if outcome == "done" else logging.WARNING, "Run %s: %s", outcome, whole)
+            is_quiet = outcome == "done" and not rejects.has_lines
+            logger.log(logging.INFO if is_quiet else logging.WARNING, "Run %s: %s", outcome, whole)
         record_ending(
             self._journal,
             outcome,
@@ -341,8 +341,9 @@ class Run:
             notify_url=self._settings.notify_url,
             started=self._started,
             records=records,
-            lists=lists,
+            lists=totals.journal_lists(sizes, members),
             imports=totals.imports,
             rejects=dict(totals.reject_reasons),
+            values_skipped=dict(totals.values_skipped),
             rejected_by_cordial=totals.rejected,
         )

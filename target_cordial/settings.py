@@ -208,16 +208,21 @@ class Settings:
         "Reject an enter that lacks any mapped field, as Lytics' hosted job does silently.",
         default=False,
     )
+    invalid_values: t.Literal["skip", "reject"] = setting(
+        "Invalid values",
+        "What becomes of an enter with a value that does not fit its attribute. skip: it goes without that value, as if the field were absent, and the value is in the reject file. reject: the whole record is rejected.",
+        default="skip",
+    )
     max_removal_percent: float = setting(
         "Most removals in percent",
-        "More exits than this part of a list are not sent, none of them. Up to 100 always pass.",
+        "More exits than this part of a list are not sent, none of them. Up to 10 pass, unless more than 3 leave nobody. 100 switches the limit off.",
         default=20,
         minimum=0,
         maximum=100,
     )
     max_reject_percent: float = setting(
         "Most rejects in percent",
-        "More rejected records than this part of the input fail the run. Up to 100 always pass.",
+        "More rejected records than this part of the input fail the run, and so do more values of a column that do not fit. Rejects for the identifier are held against the list, if that is larger. Up to 10 pass. 100 switches the limit off.",
         default=5,
         minimum=0,
         maximum=100,

@@ -10,9 +10,8 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.sinks import Sink
 from typing_extensions import override
 
-from lytics_to_cordial.errors import UserError
 from target_cordial.intake.cells import RejectedError
-from target_cordial.intake.mapping import Mapping
+from target_cordial.intake.mapping import Mapping, MisfitError
 from target_cordial.intake.streams import Route
 from target_cordial.intake.validation import RecordValidator
 
@@ -52,8 +51,8 @@ class CordialSink(Sink):
     def process_batch(self, context: dict[str, t.Any]) -> None:
         """Nothing is left to do here."""
 
-    def route(self, stream_map: StreamMap) -> Route:
-        """What records that come through this stream map go through."""
+    def route(self, stream_map: StreamMap, line: int) -> Route:
+        """What records that come through this stream map go through, by a schema in this line of the input."""
         is_same = type(stream_map) is SameRecordTransform and not stream_map.flattening_enabled
 
         def transform(record: dict[str, t.Any], message: Message) -> dict[str, t.Any] | None:
@@ -66,6 +65,7 @@ class CordialSink(Sink):
 
         return Route(
             name=self.stream_name,
+            line=line,
             mapping=self.mapping,
             key_properties=self._key_properties,
             transform=None if is_same and not self.include_sdc_metadata_properties else transform,
@@ -91,6 +91,6 @@ def _mapped(stream_map: StreamMap, record: dict[str, t.Any]) -> dict[str, t.Any]
     try:
         return t.cast("dict[str, t.Any] | None", stream_map.transform(record))
     except MapExpressionError as error:
-        raise UserError(
+        raise MisfitError(
             f"A stream map of {stream_map.stream_alias!r} cannot be computed for a record: correct stream_maps."
         ) from error

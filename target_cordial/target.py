@@ -31,6 +31,7 @@ from target_cordial.intake.chunks import TEST_STREAM, Intake
 from target_cordial.intake.head import Head
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.reader import MessageReader
+from target_cordial.intake.schema import checked_schema_message
 from target_cordial.run import Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
 from target_cordial.sink import CordialSink
@@ -79,32 +80,33 @@ class TargetCordial(ConfiguredPlugin, Target):
         config_jsonschema["properties"].pop("load_method", None)
 
     def _process_schema_message(self, message_dict: dict[str, t.Any]) -> None:
-        stream, schema = message_dict.get("stream"), message_dict.get("schema")
-        if (
-            not isinstance(stream, str)
-            or not isinstance(schema, dict)
-            or not isinstance(schema.get("properties"), dict)
-        ):
+        line = self.message_reader.line
+        try:
+            message = checked_schema_message(message_dict, line)
+        except RecursionError as error:
             raise InputError(
-                f"The SCHEMA message in line {self.message_reader.line} of the input lacks its stream or its properties: correct the tap."
-            )
+                f"The SCHEMA message in line {line} of the input is nested too deeply: correct the tap."
+            ) from error
+        stream, schema = message["stream"], message["schema"]
         known = self.mapper.stream_maps.get(stream)
-        keys = message_dict.get("key_properties")
-        if known and (known[0].raw_schema, known[0].raw_key_properties) == (schema, keys):
+        if known and (known[0].raw_schema, known[0].raw_key_properties) == (
+            schema,
+            message.get("key_properties"),
+        ):
             # The same again: what decodes its records need not be built anew.
             return
         if stream == TEST_STREAM:
             self.intake.open(stream, [])
             return
         try:
-            super()._process_schema_message(message_dict)
+            super()._process_schema_message(message)
         except (MappingError, NotImplementedError) as error:
             raise UserError(
                 f"The setting stream_maps does not fit the stream {stream!r}: {quote_foreign(error)}."
             ) from error
         except (AttributeError, KeyError, TypeError, ValueError, InvalidJSONSchema) as error:
             raise InputError(
-                f"The SCHEMA message in line {self.message_reader.line} of the input is not a JSON schema: correct the tap."
+                f"The SCHEMA message in line {line} of the input {self._schema_fault(error)}."
             ) from error
         # The SDK keeps the sinks of former schemas until the end, but no record of theirs is left.
         for sink in self._sinks_to_clear:
@@ -114,8 +116,21 @@ class TargetCordial(ConfiguredPlugin, Target):
         for stream_map in self.mapper.stream_maps[stream]:
             sink = t.cast("CordialSink", self.get_sink(stream_map.stream_alias))
             if sink.mapping.has_identifier:
-                routes.append(sink.route(stream_map))
-        self.intake.open(stream, routes)
+                routes.append(sink.route(stream_map, line))
+        self.intake.open(stream, routes, schema["properties"])
+
+    def _schema_fault(self, error: Exception) -> str:
+        """What is wrong with a schema that the SDK does not take, and what to do."""
+        _, _, name = str(error).partition("Duplicate column name produced in schema: ")
+        if name:
+            return f"has two fields that flattening makes into {name}: change flattening_separator, or flatten less"
+        path = getattr(error.__cause__, "path", None)
+        if path is not None:
+            place = ".".join(map(str, path))
+            return f"has a word that JSON Schema 2020-12 takes otherwise, at {place}: correct the tap, or switch validate_records off"
+        if self.config.get("flattening_enabled"):
+            return "cannot be flattened: correct the tap, or switch flattening_enabled off"
+        return "is not a JSON schema: correct the tap"
 
     def _process_activate_version_message(self, message_dict: dict[str, t.Any]) -> None:
         stream = str(message_dict.get("stream"))

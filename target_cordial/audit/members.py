@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import typing as t
 
+import msgspec
+
 from lytics_to_cordial.database import quoted as sql_text
 from lytics_to_cordial.errors import UserError
 from target_cordial.audit.whole import ExitsError, NotWholeError
 from target_cordial.delivery.importfile import quoted
-from target_cordial.intake.mapping import contact_keys
+from target_cordial.intake.fields import names_read, values_of
+from target_cordial.intake.identifiers import contact_keys
 from target_cordial.readback.addresses import key_of, unify_domains
 
 if t.TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -20,6 +24,7 @@ if t.TYPE_CHECKING:
     from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.delivery import Delivery
     from target_cordial.delivery.importfile import Cells
+    from target_cordial.delivery.rejects import Reject, SkippedValue
     from target_cordial.history.totals import Totals
     from target_cordial.intake.lists import Lists
 
@@ -138,12 +143,18 @@ class Members:
         del target_list, keys, position, again
         raise ExitsError
 
-    def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None = None) -> None:
+    def reject(self, reject: Reject) -> None:
         """Report a record that cannot be sent; its contact is neither missing nor extra."""
-        self._delivery.reject(stream, record, reason, field)
-        (key,) = contact_keys([record.get(self._identifier_field)], is_address=False, field="", rejects={})
+        self._delivery.reject(reject)
+        field = self._identifier_field
+        columns = {name: [reject.record.get(name, msgspec.UNSET)] for name in names_read(field)}
+        (key,) = contact_keys(values_of(field, columns), ["exit"], is_address=False, field=field, rejects={})
         if key:
             self._rejected.write(quoted(key).encode() + b"\r\n")
+
+    def count_values(self, values: Counter[str], skipped: Sequence[SkippedValue]) -> None:
+        """Report the values that members are compared without."""
+        self._delivery.count_values(values, skipped)
 
     def state(self, state: dict[str, t.Any]) -> None:
         """Nothing is acknowledged."""

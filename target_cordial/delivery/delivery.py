@@ -11,7 +11,7 @@ from lytics_to_cordial.errors import UserError
 from target_cordial.delivery.acknowledge import Acknowledger
 from target_cordial.delivery.exits import HeldExits
 from target_cordial.delivery.importfile import new_import_file, quoted
-from target_cordial.delivery.limits import ExitsHeldError, too_many_removals
+from target_cordial.delivery.limits import OFF, ExitsHeldError, too_many_removals
 from target_cordial.delivery.outbox import Outbox
 from target_cordial.delivery.outcomes import Outcomes
 from target_cordial.delivery.workers import Workers
@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
     from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.importfile import Cells
     from target_cordial.delivery.outbox import Batch, State
-    from target_cordial.delivery.rejects import Rejects
+    from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
     from target_cordial.delivery.workers import FileImporter
     from target_cordial.settings import Settings
 
@@ -89,10 +89,22 @@ class Delivery:
     def records(self, records: int) -> None:
         self._outcomes.records = records
 
-    def start(self, importer: FileImporter, header: list[str]) -> None:
-        """Begin to import; enter files have these column names."""
+    def start(
+        self, importer: FileImporter, header: list[str], contacts: t.Callable[[], int] | None = None
+    ) -> None:
+        """Begin to import.
+
+        Args:
+            importer: Brings files into Cordial.
+            header: The column names of enter files.
+            contacts: Tells how many contacts are on the lists that the run met; None if contacts go on none.
+        """
         self._header = header
         self._importer = importer
+        self._outcomes.contacts = contacts or self._outcomes.contacts
+        for limit in ("max_reject_percent", "max_removal_percent"):
+            if getattr(self._settings, limit) >= OFF:
+                logger.warning("The limit %s is switched off (%d %%).", limit, OFF)
         self._workers.start(importer, self._settings.max_concurrent_imports)
 
     def enter(
@@ -146,21 +158,24 @@ class Delivery:
             self._outbox.exit(target_list, keys, position=position, again=again)
         self.totals.arrived[target_list.name, "exits"] += len(keys)
 
-    def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None = None) -> None:
+    def reject(self, reject: Reject) -> None:
         """Report a record that cannot be sent.
-
-        Args:
-            stream: Its stream.
-            record: The record.
-            reason: Why, without the value.
-            field: The field to blame, if it is one.
 
         Raises:
             UserError: If the report cannot be written, or there is no hope that rejects will be few enough.
         """
         with self._workers.lock:
-            self._outcomes.reject(stream, record, reason, field)
+            self._outcomes.reject(reject)
             self._outcomes.raise_hopeless_rejects()
+
+    def count_values(self, values: t.Counter[str], skipped: t.Sequence[SkippedValue]) -> None:
+        """Count the values that enters have by column, and report those that they go without.
+
+        Raises:
+            UserError: If the report cannot be written.
+        """
+        with self._workers.lock:
+            self._outcomes.count_values(values, skipped)
 
     def state(self, state: dict[str, t.Any]) -> None:
         """Acknowledge a STATE message's value as soon as all that precedes it is in Cordial."""
@@ -298,5 +313,6 @@ class Delivery:
         """Called under the lock, also by import threads."""
         try:
             self._acknowledger.acknowledge()
+            self._outcomes.acknowledged = self._outbox.acknowledged_position
         except UserError as error:
             self._workers.fail(error)

@@ -50,6 +50,9 @@ class Outbox:
     A *position* is the number of records read so far; a state stands for all records up to its position. It may
     be acknowledged once nothing of those is open, held or in a file that is not final.
 
+    Attributes:
+        acknowledged_position: The position that the newest acknowledged state stands for.
+
     Args:
         null_marker: The cell that leaves an attribute as it is, and so an earlier cell too.
         held_exits: Where exits are held.
@@ -59,6 +62,7 @@ class Outbox:
     def __init__(self, *, null_marker: str, held_exits: HeldExits, batch_rows: int) -> None:
         self.order = ImportOrder()
         self.held_exits = held_exits
+        self.acknowledged_position = 0
         self._null_marker = null_marker
         self._batch_rows = batch_rows
         self._batches: dict[ContactList | None, Batch] = {}
@@ -180,7 +184,7 @@ class Outbox:
         oldest = self.position
         newest: State | None = None
         while self._states and (oldest is None or self._states[0][0] < oldest):
-            newest = self._states.popleft()[1]
+            self.acknowledged_position, newest = self._states.popleft()
         return newest
 
     @property

@@ -8,14 +8,14 @@ import typing as t
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import counted
 from target_cordial.delivery.jobs import JOBS_PAGE
-from target_cordial.delivery.limits import hopeless_rejects, mostly_lost, too_many_rejects
+from target_cordial.delivery.limits import HOPELESS_REJECTS, mostly_lost, too_many
 from target_cordial.history.journal import NO_LIST
 from target_cordial.history.totals import Totals
 
 if t.TYPE_CHECKING:
     from target_cordial.delivery.imports import ImportResult
     from target_cordial.delivery.order import ImportFile
-    from target_cordial.delivery.rejects import Rejects
+    from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
 
 logger = logging.getLogger("target-cordial")
 
@@ -27,6 +27,8 @@ class Outcomes:
         totals: What the run did so far.
         records: How many records were read; the newest one's position.
         named: The contacts of rows that Cordial rejected, as far as they are named.
+        acknowledged: How many of them the newest acknowledged state stands for.
+        contacts: Tells how many contacts are on the lists of the run.
 
     Args:
         rejects: The reject report.
@@ -37,13 +39,26 @@ class Outcomes:
         self.totals = Totals()
         self.records = 0
         self.named: set[str] = set()
+        self.acknowledged = 0
+        self.contacts: t.Callable[[], int] = lambda: 0
         self._rejects = rejects
         self._max_percent = max_reject_percent
 
-    def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None) -> None:
+    def reject(self, reject: Reject) -> None:
         """Count and report a record that cannot be sent."""
-        self._rejects.add(stream, record, reason, field)
-        self.totals.reject_reasons[reason if field is None else f"{field}: {reason}"] += 1
+        self._rejects.add(reject)
+        reason = reject.reason if reject.field is None else f"{reject.field}: {reject.reason}"
+        self.totals.reject_reasons[reason] += 1
+        self.totals.without_contact += reject.lacks_contact
+        if reject.exit_from is not None:
+            self.totals.exits_failed[reject.exit_from] += 1
+
+    def count_values(self, values: t.Counter[str], skipped: t.Iterable[SkippedValue]) -> None:
+        """Count the values of records by column, and report those that their contacts go without."""
+        self.totals.values.update(values)
+        for value in skipped:
+            self._rejects.add_value(value)
+            self.totals.values_skipped[value.column] += 1
 
     def imported(self, file: ImportFile, result: ImportResult) -> None:
         """Count and report what Cordial made of a file.
@@ -88,8 +103,20 @@ class Outcomes:
 
     def problems(self) -> list[str]:
         """What a person has to settle although all else is done, in sentences."""
-        unnamed = self.totals.unnamed
+        totals = self.totals
+        unnamed = totals.unnamed
         problems = []
+        columns = [
+            f"{skipped} of {totals.values[column]} values of {column}"
+            for column, skipped in sorted(totals.values_skipped.items())
+            if too_many(skipped, totals.values[column], self._max_percent)
+        ]
+        if columns:
+            problems.append(
+                f"{' and '.join(columns)} do not fit, more than max_reject_percent ({self._max_percent:g} %) allows. Their contacts went "
+                f"without them and are acknowledged: read the reasons in {self._rejects.place}, correct field_mapping, the source or the "
+                "attribute, then run once with --full-refresh, which sends the values."
+            )
         if unnamed:
             problems.append(
                 f"Cordial rejected {counted(unnamed.total(), 'row')} that could not be named (job {', '.join(unnamed)}). All others are "
@@ -100,25 +127,32 @@ class Outcomes:
 
     def has_too_many_rejects(self) -> bool:
         """Whether more records were rejected so far than `max_reject_percent` allows."""
-        return too_many_rejects(self._rejected, self.records, self._max_percent)
+        return any(too_many(rejects, whole, self._max_percent) for rejects, whole, _ in self._rejected())
 
     def raise_hopeless_rejects(self) -> None:
         """Raise `UserError` if rejects are so many that the end of the input need not be waited for."""
-        if hopeless_rejects(self._rejected, self.records, self._max_percent):
-            self._raise_rejects()
+        if self._rejects.count + self.totals.rejected >= HOPELESS_REJECTS:
+            self.raise_too_many_rejects()
 
     def raise_too_many_rejects(self) -> None:
         """Raise `UserError` if too many records were rejected."""
-        if self.has_too_many_rejects():
-            self._raise_rejects()
+        for rejects, whole, kind in self._rejected():
+            if too_many(rejects, whole, self._max_percent):
+                after = f" after the first {self.acknowledged} records" if self.acknowledged else ""
+                raise UserError(
+                    f"{rejects} of {self.records} records were rejected{kind}, more than max_reject_percent ({self._max_percent:g} %) "
+                    f"allows, so nothing{after} is acknowledged and no exit was sent: read the reasons in {self._rejects.place}, then "
+                    "correct the source or the mapping, or run once with TARGET_CORDIAL_MAX_REJECT_PERCENT=100."
+                )
 
-    @property
-    def _rejected(self) -> int:
-        return self._rejects.count + self.totals.rejected
+    def _rejected(self) -> list[tuple[int, int, str]]:
+        """Rejects of each kind, what they are held against, and the kind in words.
 
-    def _raise_rejects(self) -> t.NoReturn:
-        raise UserError(
-            f"{self._rejected} of {self.records} records were rejected, more than max_reject_percent ({self._max_percent:g} %) "
-            f"allows, so none of them is acknowledged and no exit was sent: read the reasons in {self._rejects.place}, then correct "
-            "the source or the mapping, or run once with TARGET_CORDIAL_MAX_REJECT_PERCENT=100."
-        )
+        Bad identifiers are held against the list, too: a dozen on a quiet day are few.
+        """
+        totals = self.totals
+        others = self._rejects.count - totals.without_contact + totals.rejected
+        return [
+            (totals.without_contact, max(self.records, self.contacts()), " for their identifier"),
+            (others, self.records, ""),
+        ]

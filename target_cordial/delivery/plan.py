@@ -12,7 +12,7 @@ from array import array
 from lytics_to_cordial.progress import counted, duration
 from target_cordial.delivery.importfile import read_csv
 from target_cordial.delivery.imports import ImportResult
-from target_cordial.history.summary import read_text, reject_reasons, rows_text
+from target_cordial.history.summary import read_text, reject_reasons, rows_text, skipped_values
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.jobs import Pace
@@ -95,6 +95,8 @@ class Plan:
             f"{counted(totals.imports, 'file')}."
         )
         yield f"{counted(rejects, 'record')} would be rejected{f': {reject_reasons(totals)}' if rejects else ''}."
+        if totals.values_skipped:
+            yield f"{skipped_values(totals)} would be left out."
         yield self._effort(totals)
         yield from self._sample_lines()
         yield "nothing was uploaded, created, imported or acknowledged."

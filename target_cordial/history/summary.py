@@ -11,6 +11,9 @@ if t.TYPE_CHECKING:
     from target_cordial.history.totals import Totals
 
 
+SHOWN_REASONS = 10
+
+
 def list_lines(totals: Totals, sizes: t.Mapping[str, Sizes], members: t.Mapping[str, int]) -> t.Iterator[str]:
     """Yield, for each list, what was read for it and what was imported, and its size beside its audience's."""
     for name in sorted({*totals.lists, *sizes}):
@@ -31,15 +34,28 @@ def run_line(totals: Totals, *, records: int, rejects: int, place: str, seconds:
     """Tell what the whole run did, with the place of the reject report if there are rejects."""
     reasons = f" ({reject_reasons(totals)}; see {place})" if rejects else ""
     passed = f", {counted(totals.ignored_exits, 'exit')} passed over" if totals.ignored_exits else ""
+    whole = ", all records of this run" if records and rejects == records else ""
+    skipped = f", {skipped_values(totals)} left out" if totals.values_skipped else ""
+    if skipped and not rejects:
+        skipped += f" (see {place})"
     return (
-        f"{counted(records, 'record')} read{passed}, {rejects:,} rejected here{reasons} and {totals.rejected:,} by Cordial; "
+        f"{counted(records, 'record')} read{passed}{skipped}, {rejects:,} rejected here{whole}{reasons} and {totals.rejected:,} by Cordial; "
         f"{counted(totals.rows, 'row')} in {counted(totals.imports, 'import')}; {duration(seconds)}."
     )
 
 
 def reject_reasons(totals: Totals) -> str:
-    """Tell why records were rejected, the most frequent reason first."""
-    return ", ".join(f"{count:,} {reason}" for reason, count in totals.reject_reasons.most_common())
+    """Tell why records were rejected, the most frequent reasons first."""
+    reasons = totals.reject_reasons.most_common()
+    texts = [f"{count:,} {reason}" for reason, count in reasons[:SHOWN_REASONS]]
+    rest = sum(count for _, count in reasons[SHOWN_REASONS:])
+    return ", ".join([*texts, *([f"{rest:,} for other reasons"] if rest else [])])
+
+
+def skipped_values(totals: Totals) -> str:
+    """Tell how many values do not fit, by column, such as `2 values of birthday and 1 value of city`."""
+    columns = sorted(totals.values_skipped.items())
+    return " and ".join(f"{counted(count, 'value')} of {column}" for column, count in columns)
 
 
 def read_text(totals: Totals, name: str) -> str:

@@ -31,6 +31,9 @@ class Totals:
         imports_of: Imports done, by list name.
         rejected_of: Rows of enters rejected by Cordial, by list name.
         reject_reasons: Records rejected here, by reason.
+        without_contact: Records rejected here for their identifier.
+        values: Values of enters, by column.
+        values_skipped: Those of them that do not fit, so that the contacts went without them.
         audits: What an audit says of each list, by its name.
     """
 
@@ -48,6 +51,9 @@ class Totals:
     imports_of: Counter[str] = field(default_factory=Counter)
     rejected_of: Counter[str] = field(default_factory=Counter)
     reject_reasons: Counter[str] = field(default_factory=Counter)
+    without_contact: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+    values_skipped: Counter[str] = field(default_factory=Counter)
     audits: dict[str, ListAudit] = field(default_factory=dict)
 
     @property

@@ -73,12 +73,13 @@ class AccountLists:
             )
         return existing
 
-    def find_or_create(self, rendered: str, made_up_id: int) -> ContactList:
+    def find_or_create(self, rendered: str, made_up_id: int, *, is_filled: bool) -> ContactList | None:
         """The list of a name that the template gave.
 
         Args:
             rendered: The name, before Cordial's rules of names.
             made_up_id: A negative id for a list that is made up.
+            is_filled: Whether anybody goes on it or leaves it; if not, none is created.
 
         Raises:
             RejectedError: If the name is the id of another list, for which Cordial may take it.
@@ -92,7 +93,7 @@ class AccountLists:
                 "Cordial does not take %r as the name of a list, so the list is %s.", rendered, name
             )
         existing = self.find(rendered)
-        if existing is not None:
+        if existing is not None or not is_filled:
             return existing
         self._refuse_attribute(name)
         others = self._other_cases(name)

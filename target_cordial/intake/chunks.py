@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.intake.mapping import EXIT_AGAIN
+from target_cordial.delivery.rejects import Reject
+from target_cordial.intake.mapping import EXIT_AGAIN, MisfitError
 from target_cordial.intake.marks import Marks
 from target_cordial.intake.messages import InputError, RecordBeforeSchemaError
-from target_cordial.intake.streams import Outcomes, Reject, Stream
+from target_cordial.intake.streams import Outcomes, Stream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from target_cordial.bookmark.bookmarks import Bookmarks
     from target_cordial.intake.lists import Lists
@@ -30,6 +31,9 @@ if t.TYPE_CHECKING:
 
 TEST_STREAM = "meltano_test_stream"
 """The made-up stream that `meltano config test` sends (Meltano: plugin test service)."""
+
+MAX_SHOWN_FIELDS = 20
+MAX_SHOWN_CHARACTERS = 60
 
 logger = logging.getLogger("target-cordial")
 
@@ -74,10 +78,12 @@ class Intake:
         self._routes: dict[str, Sequence[Route]] = {}
         self._all_routes: list[Route] = []
         self._streams: dict[str, Stream | None] = {}
-        self._skipped: set[str] = set()
+        self._skipped: dict[str, str] = {}
 
-    def open(self, stream: str, routes: Sequence[Route]) -> None:
-        """Let a stream's records go through these routes from here on, or through none."""
+    def open(self, stream: str, routes: Sequence[Route], fields: Iterable[str] = ()) -> None:
+        """Let a stream's records go through these routes from here on, or through none; it has these fields."""
+        for route in routes:
+            route.is_later = bool(self._routes.get(stream))
         self._streams.pop(stream, None)
         self._routes[stream] = routes
         self._all_routes += routes
@@ -91,7 +97,7 @@ class Intake:
         else:
             self._delivery.hold()
         if not routes and stream not in self._skipped:
-            self._skipped.add(stream)
+            self._skipped[stream] = _named(fields)
             logger.warning(
                 "The stream %s has no field %s, so it is skipped.", stream, self._settings.identifier_field
             )
@@ -129,10 +135,21 @@ class Intake:
             if good:
                 self.take(messages[:good], line)
             raise self._error(messages[good], line + good)
+        try:
+            parts = [part for stream, *own in decoded for part in stream.outcomes(*own)]
+        except MisfitError:
+            if len(messages) == 1:
+                raise
+            # What is good before the record that ends the run still goes.
+            half = len(messages) // 2
+            self.take(messages[:half], line)
+            self.take(messages[half:], line + half)
+            return
         before = self._delivery.records
-        parts = states + [part for stream, *own in decoded for part in stream.outcomes(*own)]
-        if parts:
-            self._deliver(_merged(parts), before)
+        for part in parts:
+            self._delivery.count_values(part.values, part.skipped)
+        if states or parts:
+            self._deliver(_merged(states + [part.outcomes for part in parts]), before)
         self._delivery.records = before + len(messages) - sum(len(part.numbers) for part in states)
         self._delivery.tick()
 
@@ -143,9 +160,10 @@ class Intake:
             UserError: If not.
         """
         if self._skipped and not any(self._routes.values()):
+            streams = "; ".join(f"{stream}: {fields}" for stream, fields in sorted(self._skipped.items()))
             raise UserError(
-                f"None of the streams ({', '.join(sorted(self._skipped))}) has the field {self._settings.identifier_field!r}, so nothing "
-                "could be sent and no state is acknowledged: correct identifier_field, or select the field in the tap."
+                f"None of the streams has the field {self._settings.identifier_field!r}, so nothing could be sent and no state is "
+                f"acknowledged: correct identifier_field, or select the field in the tap. They have these fields ({streams})."
             )
         keyless = {route.name for route in self._all_routes if route.lacks_key_property}
         if keyless:
@@ -189,7 +207,10 @@ class Intake:
             delivery.records = before + numbers[end - 1] + 1
             position = before + numbers[start] + 1
             if isinstance(result, Reject):
-                delivery.reject(result.stream, result.record, result.error.reason, result.error.field)
+                if result.exit_from is not None and self._settings.list_action != "sync":
+                    delivery.totals.ignored_exits += 1
+                else:
+                    delivery.reject(result)
                 continue
             kind, target_list = result
             if kind == "enter":
@@ -201,6 +222,16 @@ class Intake:
                 delivery.totals.ignored_exits += end - start
             else:
                 delivery.exit(target_list, keys[start:end], position=position, again=kind == EXIT_AGAIN)
+
+
+def _named(fields: Iterable[str]) -> str:
+    """Field names for people: quoted, and with codes for what is invisible; in a file without a header they are values."""
+    names = [
+        repr(name) if len(name) <= MAX_SHOWN_CHARACTERS and "@" not in name else "..." for name in fields
+    ]
+    return (
+        ", ".join([*names[:MAX_SHOWN_FIELDS], *(["..."] if len(names) > MAX_SHOWN_FIELDS else [])]) or "none"
+    )
 
 
 def _by_stream(messages: Sequence[Message]) -> dict[str | None, Sequence[int]]:

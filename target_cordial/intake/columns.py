@@ -15,7 +15,15 @@ import msgspec
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.near_names import suggestion
 from target_cordial.delivery.importfile import quoted
-from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer, is_unicode, longest_text
+from target_cordial.intake.cells import (
+    EMPTY,
+    FRACTION_DIGITS,
+    RejectedError,
+    cell_writer,
+    is_torn,
+    is_unicode,
+    longest_text,
+)
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.attributes import Attribute
@@ -31,6 +39,8 @@ _DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdigit() else byte for byte in ra
     range(128, 256)
 )
 _TIME_SHAPE = re.compile(rb"0000-00-00T00:00:00(\.0{1,9})?Z")
+_MICROSECONDS_END = len("0000-00-00T00:00:00.") + FRACTION_DIGITS
+_FINER_THAN_CELLS = re.compile(rf"\.\d{{{FRACTION_DIGITS + 1}}}")
 _decode_times = msgspec.json.Decoder(list[dt.datetime]).decode
 
 
@@ -40,39 +50,42 @@ class Column:
     Attributes:
         field: The record's field, dotted for a nested one.
         header: Cordial's column: an attribute's key, and its part for a geo attribute.
+        has_cut: Whether dates came that are finer than cells are.
     """
 
     def __init__(self, field: str, header: str, attribute: Attribute, part: str | None) -> None:
         self.field = field
         self.header = header
         self.attribute = attribute
+        self.has_cut = False
         self._write = cell_writer(attribute, part)
         self._is_text = attribute.type == "string" and attribute.min is None
         self._longest = longest_text(attribute)
         self._is_date = attribute.type == "date"
         self._is_plain_number = attribute.type == "number" and attribute.min is None and attribute.max is None
 
-    def cells(self, values: Values, *, null: str | None, absent: str, rejects: Rejects) -> t.Sequence[str]:
+    def cells(self, values: Values, *, null: str | None, absent: str, misfits: Rejects) -> t.Sequence[str]:
         """The column's cells.
 
         Args:
             values: The field's values.
             null: The cell of an empty value; None if there has to be one.
             absent: The cell that leaves an attribute as it is, which no value may equal.
-            rejects: Takes each value that cannot be sent.
+            misfits: Takes the reason of each value that cannot be sent; its cell leaves the attribute as it is.
         """
         if null is not None and msgspec.UNSET not in values and self._are_plain(values, absent):
-            return quoted_all([value or null for value in t.cast("t.Sequence[str]", values)])
+            texts = t.cast("t.Sequence[str]", values)
+            return self._times(texts, null) if self._is_date else quoted_all([text or null for text in texts])
         if self._is_plain_number:
             return [
                 str(value)
                 if type(value) is int and -_PLAIN_INTEGERS < value < _PLAIN_INTEGERS
-                else self._cell(number, value, null, absent, rejects)
+                else self._cell(number, value, null, absent, misfits)
                 for number, value in enumerate(values)
             ]
-        return [self._cell(number, value, null, absent, rejects) for number, value in enumerate(values)]
+        return [self._cell(number, value, null, absent, misfits) for number, value in enumerate(values)]
 
-    def _cell(self, number: int, value: object, null: str | None, absent: str, rejects: Rejects) -> str:
+    def _cell(self, number: int, value: object, null: str | None, absent: str, misfits: Rejects) -> str:
         try:
             if value is msgspec.UNSET or value in EMPTY:
                 if null is None:
@@ -81,10 +94,28 @@ class Column:
             cell = self._write(value)
             if cell == absent:
                 raise RejectedError("equal to this run's null marker")
+            if is_torn(cell):
+                raise RejectedError("a backslash before a quote, or at the end of a text that needs quotes")
         except RejectedError as error:
-            rejects.setdefault(number, RejectedError(error.reason, self.field))
-            return ""
+            misfits[number] = RejectedError(error.reason, self.field)
+            return absent
+        if self._is_date and not self.has_cut:
+            self.has_cut = _FINER_THAN_CELLS.search(str(value)) is not None
         return quoted(cell)
+
+    def _times(self, values: t.Sequence[str | None], null: str) -> t.Sequence[str]:
+        """The cells of moments in UTC."""
+        if max(map(len, filter(None, values)), default=0) <= _MICROSECONDS_END + 1:
+            return [value or null for value in values]
+        self.has_cut = True
+        return [
+            null
+            if not value
+            else value
+            if len(value) <= _MICROSECONDS_END
+            else f"{value[:_MICROSECONDS_END]}Z"
+            for value in values
+        ]
 
     def _are_plain(self, values: Values, absent: str) -> bool:
         """Whether all are text that is its own cell, or nothing."""
@@ -102,6 +133,7 @@ class Column:
         text = "".join(values)
         return (
             "\x00" not in text
+            and "\\" not in text
             and is_unicode(text)
             and max(map(len, values), default=0) <= self._longest
             and absent not in text
@@ -135,6 +167,12 @@ def columns_of(field_mapping: t.Mapping[str, str], attributes: t.Mapping[str, At
         if header in attributes:
             key, part = header, ""
         attribute = attributes.get(key)
+        if attribute is None and key == "channels":
+            raise UserError(
+                f"The column {header!r} (field_mapping of {field!r}) is that of a channel, which is never sent from a record: to keep people "
+                "off the list, leave them out by a filter in stream_maps, such as `__filter__: status == 'subscribed'`; subscribe_status "
+                "sets the status of new contacts."
+            )
         if attribute is None:
             raise UserError(
                 f"Cordial has no attribute {key!r} (field_mapping of {field!r}): create it in Cordial or correct field_mapping; "

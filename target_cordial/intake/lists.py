@@ -49,6 +49,7 @@ class Lists:
     _lists: dict[tuple[str, ...], ContactList] = field(default_factory=dict)
     _met: dict[Place, ContactList] = field(default_factory=dict)
     _owners: dict[int | str, str] = field(default_factory=dict)
+    _missing: set[Place] = field(default_factory=set)
 
     @property
     def fields(self) -> list[str]:
@@ -72,7 +73,7 @@ class Lists:
     def lists_for(
         self, stream: str, values: t.Mapping[str, t.Sequence[object]], rejects: dict[int, RejectedError]
     ) -> list[ContactList | None]:
-        """The lists of a stream's records, created if need be; None for each record of `rejects`.
+        """The lists of a stream's records, created if need be; where all are `rejects`, the list if there is one.
 
         Raises:
             UserError: If there is no such list and there cannot be.
@@ -89,12 +90,13 @@ class Lists:
         lists: list[ContactList | None] = []
         for (*names, audience), numbers in alike:
             target_list = None
-            if not rejects or not rejects.keys() >= set(numbers):
-                try:
-                    target_list = self._list_for(stream, names, audience)
-                except RejectedError as error:
-                    for number in numbers:
-                        rejects.setdefault(number, error)
+            try:
+                # How many are on a list says whether its rejects are many, so it is looked for, too, where all are rejected.
+                is_filled = not rejects or not rejects.keys() >= set(numbers)
+                target_list = self._list_for(stream, names, audience, is_filled=is_filled)
+            except RejectedError as error:
+                for number in numbers:
+                    rejects.setdefault(number, error)
             lists += [target_list] * len(numbers)
         return lists
 
@@ -115,18 +117,28 @@ class Lists:
         if gone:
             raise _gone(gone[0])
 
-    def _list_for(self, stream: str, names: t.Sequence[object], audience: object) -> ContactList:
+    def contacts(self) -> int:
+        """How many contacts were on the lists before the run; any thread may ask."""
+        return sum(sizes.size_before or 0 for sizes in list(self.sizes.values()))
+
+    def _list_for(
+        self, stream: str, names: t.Sequence[object], audience: object, *, is_filled: bool
+    ) -> ContactList | None:
         texts = tuple(map(field_text, self.fields, names))
         owner = audience if isinstance(audience, str) else stream
         key = (owner, *texts)
         known = self._lists.get(key)
         if known is None:
             with self.interruptible():
-                known = self._resolve(stream, owner, dict(zip(self.fields, texts, strict=True)))
-            self._lists[key] = known
+                named = dict(zip(self.fields, texts, strict=True))
+                known = self._resolve(stream, owner, named, is_filled=is_filled)
+            if known is not None:
+                self._lists[key] = known
         return known
 
-    def _resolve(self, stream: str, owner: str, texts: dict[str, str]) -> ContactList:
+    def _resolve(
+        self, stream: str, owner: str, texts: dict[str, str], *, is_filled: bool
+    ) -> ContactList | None:
         place = owner, self.account.template.render(texts)
         if place in self._met:
             return self._met[place]
@@ -137,7 +149,14 @@ class Lists:
             raise UserError(
                 f"The records name more than {MAX_LISTS} lists: check the fields in list_name ({self.account.template.text!r})."
             )
-        target_list = self.account.find_or_create(place[1], made_up_id=-1 - len(self._lists))
+        if not is_filled and place in self._missing:
+            return None
+        target_list = self.account.find_or_create(
+            place[1], made_up_id=-1 - len(self._lists), is_filled=is_filled
+        )
+        if target_list is None:
+            self._missing.add(place)
+            return None
         self._meet(place, target_list)
         self.bookmarks.remember(place, target_list, stream)
         return target_list

@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
-import unicodedata
 
 import msgspec
 
-from lytics_to_cordial.errors import UserError
 from target_cordial.intake.cells import RejectedError
-from target_cordial.intake.fit import field_schema, misfit
+from target_cordial.intake.fields import field_schema, lists_field, names_read, values_of
+from target_cordial.intake.fit import cannot_identify, misfit
+from target_cordial.intake.identifiers import contact_keys
+from target_cordial.intake.messages import InputError
 from target_cordial.settings import DEFAULT_STATE_FIELD
 
 if t.TYPE_CHECKING:
     from target_cordial.intake.columns import Column, Rejects, Values
+    from target_cordial.intake.fields import Schema
     from target_cordial.settings import Settings
 
 CHANGE_FIELD = "audience_change"
 """Says why a record of tap-lytics-audience was sent."""
 EXIT_AGAIN = "exit_again"
 """The change of an exit that was acknowledged before."""
+EXITS = frozenset({"exit", EXIT_AGAIN})
 DELETED_FIELD = "_sdc_deleted_at"
 """Set in a record whose row is gone at the source (Meltano SDK: record metadata)."""
 
-_ADDRESS = re.compile(
-    r"[^@\s\x00-\x1f\x7f,;<>\"()]+@[^@\s\x00-\x1f\x7f,;<>\"()]+\.[^@\s\x00-\x1f\x7f,;<>\"().]+"
-)
-_PLAIN_ADDRESSES = re.compile(r"(?:[a-z0-9._%+'-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+\n)+")
-"""Lines that are addresses beyond doubt, each its own key."""
-_MAX_ADDRESS_CHARACTERS = 254
+_NOT_SET = frozenset({"", "0", "false"})
+"""A mark of text that marks nothing: files have text for null, too."""
 
 
-def contact_keys(values: Values, *, is_address: bool, field: str, rejects: Rejects) -> list[str]:
-    """The keys that say which contacts records are for, which are their cells, too.
-
-    The same rule as the tap's member key: trimmed, and an address in NFC and lower case. An identifier that is missing or
-    malformed, or no address where `is_address` wants one, goes to `rejects`, and its key is blank.
-    """
-    if is_address and set(map(type, values)) == {str}:
-        text = "\n".join(t.cast("t.Sequence[str]", values)).lower()
-        keys = text.split("\n")
-        # One look at all of them costs a fifth of one at each.
-        if (
-            len(keys) == len(values)
-            and _PLAIN_ADDRESSES.fullmatch(text + "\n")
-            and max(map(len, keys)) <= _MAX_ADDRESS_CHARACTERS
-        ):
-            return keys
-    keys = [""] * len(values)
-    for number, value in enumerate(values):
-        key = str(value) if type(value) is int else value
-        if isinstance(key, str):
-            key = key.strip()
-            if "@" in key:
-                # Lower case can take a letter apart again.
-                key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).lower())
-        reason = _fault(key, is_address=is_address)
-        if reason is None:
-            keys[number] = t.cast("str", key)
-        else:
-            rejects.setdefault(number, RejectedError(reason, field))
-    return keys
-
-
-def _fault(key: object, *, is_address: bool) -> str | None:
-    if key is None or key is msgspec.UNSET or key == "":
-        return "no identifier"
-    if not isinstance(key, str):
-        return "the identifier is not text"
-    if is_address and (len(key) > _MAX_ADDRESS_CHARACTERS or not _ADDRESS.fullmatch(key)):
-        return "the identifier is not an e-mail address"
-    return None if key.isprintable() else "the identifier holds a control character"
+class MisfitError(InputError):
+    """A record or its stream's schema does not go with the settings."""
 
 
 class Mapping:
@@ -82,49 +42,85 @@ class Mapping:
         fields: The fields that say who it is, and whether they enter or leave.
     """
 
-    def __init__(self, stream: str, schema: t.Mapping[str, t.Any], settings: Settings) -> None:
+    def __init__(self, stream: str, schema: Schema, settings: Settings) -> None:
         self._stream = stream
+        self._schema = schema
         self._settings = settings
         self._properties = schema.get("properties") or {}
-        self.has_identifier = settings.identifier_field in self._properties
+        self.has_identifier = lists_field(schema, settings.identifier_field)
         self._has_state = settings.state_field in self._properties
-        self.fields = [settings.identifier_field, *([settings.state_field] if self._has_state else [])]
+        self.fields = [
+            *names_read(settings.identifier_field),
+            *([settings.state_field] if self._has_state else []),
+        ]
 
-    def check(self, columns: t.Iterable[Column]) -> None:
+    def check(self, columns: t.Iterable[Column], list_fields: t.Iterable[str] = ()) -> None:
         """See that the schema has what the settings name, and that each mapped field can fit its attribute.
 
         Raises:
-            UserError: If not; the sentence says what to change.
+            MisfitError: If not; the sentence says what to change.
         """
-        settings = self._settings
-        if not self._has_state and settings.state_field != DEFAULT_STATE_FIELD:
-            raise UserError(
-                f"The stream {self._stream!r} has no field {settings.state_field!r}: correct state_field, or leave it out if every "
+        self._check_state_field()
+        self._check_identifier()
+        for field in list_fields:
+            if field_schema(self._schema, field) is None:
+                raise MisfitError(
+                    f"The stream {self._stream!r} has no field {field!r}, which list_name ({self._settings.list_name!r}) names: set "
+                    "list_name to a name or to fields that the stream has."
+                )
+        for column in columns:
+            self._check_column(column)
+
+    def _check_state_field(self) -> None:
+        field = self._settings.state_field
+        if self._has_state:
+            return
+        if field != DEFAULT_STATE_FIELD:
+            raise MisfitError(
+                f"The stream {self._stream!r} has no field {field!r}: correct state_field, or leave it out if every "
                 "record is to join the list."
             )
-        if not self._has_state and "audience_id" in self._properties:
-            raise UserError(
-                f"The stream {self._stream!r} has audience_id but not {settings.state_field!r}, which says who enters and who leaves: "
+        if "audience_id" in self._properties:
+            raise MisfitError(
+                f"The stream {self._stream!r} has audience_id but not {field!r}, which says who enters and who leaves: "
                 "select it in the tap."
             )
-        for column in columns:
-            rule = field_schema(self._properties, column.field)
-            if rule is None:
-                raise UserError(
-                    f"The stream {self._stream!r} has no field {column.field!r}: select it in the tap, or correct field_mapping."
-                )
-            types = misfit(column, rule)
-            if types is not None:
-                raise UserError(
-                    f"The field {column.field!r} of stream {self._stream!r} is of type {types}, which never fits the attribute "
-                    f"{column.header!r} ({column.attribute.type}): correct field_mapping, or the attribute in Cordial."
-                )
+
+    def _check_identifier(self) -> None:
+        field = self._settings.identifier_field
+        rule = field_schema(self._schema, field)
+        types = None if rule is None else cannot_identify(rule, is_address=self._is_address)
+        if types is not None:
+            raise MisfitError(
+                f"The field {field!r} of stream {self._stream!r} is of type {types}, which never identifies a contact in "
+                f"{self._settings.identifier_column}: correct identifier_field."
+            )
+
+    def _check_column(self, column: Column) -> None:
+        rule = field_schema(self._schema, column.field)
+        if rule is None:
+            raise MisfitError(
+                f"The stream {self._stream!r} has no field {column.field!r}: select it in the tap, or correct field_mapping. A stream "
+                f"that is not meant at all is left out by `stream_maps: {{{self._stream}: __NULL__}}`."
+            )
+        types = misfit(column, rule)
+        if types is not None:
+            raise MisfitError(
+                f"The field {column.field!r} of stream {self._stream!r} is of type {types}, which never fits the attribute "
+                f"{column.header!r} ({column.attribute.type}): correct field_mapping, or the attribute in Cordial."
+            )
+
+    @property
+    def _is_address(self) -> bool:
+        return self._settings.channel == "email"
 
     def kinds(self, values: t.Mapping[str, Values], rejects: Rejects) -> t.Sequence[str]:
         """What records say of their contacts: `enter`, `exit`, or `exit_again` if the exit was acknowledged before."""
         if not self._has_state:
-            deleted = values[DELETED_FIELD]
-            return ["enter" if mark is None or mark is msgspec.UNSET else "exit" for mark in deleted]
+            marks = values[DELETED_FIELD]
+            if marks.count(msgspec.UNSET) + marks.count(None) == len(marks):
+                return ["enter"] * len(marks)
+            return ["exit" if _is_set(mark) else "enter" for mark in marks]
         field = self._settings.state_field
         states = values[field]
         if states.count("enter") == len(states):
@@ -137,9 +133,16 @@ class Mapping:
             for state, change in zip(states, values[CHANGE_FIELD], strict=True)
         ]
 
-    def keys(self, values: t.Mapping[str, Values], rejects: Rejects) -> list[str]:
-        """The contacts that records are for."""
+    def keys(self, kinds: t.Sequence[str], values: t.Mapping[str, Values], rejects: Rejects) -> list[str]:
+        """The contacts that records of these kinds are for."""
         field = self._settings.identifier_field
         return contact_keys(
-            values[field], is_address=self._settings.channel == "email", field=field, rejects=rejects
+            values_of(field, values), kinds, is_address=self._is_address, field=field, rejects=rejects
         )
+
+
+def _is_set(mark: object) -> bool:
+    """Whether a mark marks a record, by its value: a field that is null, blank, false or 0 says nothing."""
+    if isinstance(mark, str):
+        return mark.strip().lower() not in _NOT_SET
+    return mark is not msgspec.UNSET and bool(mark)

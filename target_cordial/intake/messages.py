@@ -9,7 +9,7 @@ import typing as t
 import msgspec
 from singer_sdk.exceptions import InvalidInputLine, RecordsWithoutSchemaException
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 
 _MAX_INTEGER_DIGITS = 4_300
 """Python reads no longer integers from text (sys.set_int_max_str_digits); a Decimal may have any number of digits."""
@@ -17,6 +17,10 @@ _MAX_INTEGER_DIGITS = 4_300
 
 class InputError(UserError, InvalidInputLine):
     """The input is not what a Singer tap writes; the sentence says which line, never what is in it."""
+
+
+class CutOffError(TransientError, InputError):
+    """The input breaks off in the middle of a line, as it does when the tap is stopped."""
 
 
 class RecordBeforeSchemaError(InputError, RecordsWithoutSchemaException):

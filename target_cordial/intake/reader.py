@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import typing as t
 
@@ -9,7 +10,7 @@ import msgspec
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
-from target_cordial.intake.messages import InputError, decode_message, decode_whole, message_of
+from target_cordial.intake.messages import CutOffError, InputError, decode_message, decode_whole, message_of
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -21,6 +22,21 @@ if t.TYPE_CHECKING:
     Callbacks: t.TypeAlias = dict[str, t.Callable[[dict[str, t.Any]], None]]
 
 CHUNK_BYTES = 1 << 18
+_NOT_LINES = {
+    b"\x1f\x8b": ("gzip", "unpack it first, such as with gzip -dc"),
+    b"BZh": ("bzip2", "unpack it first, such as with bzip2 -dc"),
+    b"\xfd7zXZ": ("xz", "unpack it first, such as with xz -dc"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unpack it first, such as with zstd -dc"),
+    b"PK\x03\x04": ("zip", "unpack it first, such as with unzip -p"),
+    b"\xff\xfe\x00\x00": ("UTF-32", "write it as UTF-8"),
+    b"\xff\xfe": ("UTF-16", "write it as UTF-8"),
+    b"\xfe\xff": ("UTF-16", "write it as UTF-8"),
+    b"\x00\x00\xfe\xff": ("UTF-32", "write it as UTF-8"),
+    b"{\x00": ("UTF-16", "write it as UTF-8"),
+    b"\x00{": ("UTF-16", "write it as UTF-8"),
+}
+"""What inputs that are no lines of JSON begin with, and what to do about each."""
+_TYPE = re.compile(r"\w{1,40}")
 
 
 class MessageReader(GenericSingerReader[bytes]):
@@ -47,7 +63,7 @@ class MessageReader(GenericSingerReader[bytes]):
     @override
     def default_input(self) -> t.IO[bytes]:
         # Python has no standard input if it was closed from the start.
-        if sys.stdin is None:
+        if sys.stdin is None or sys.stdin.closed:
             raise InputError("The standard input is closed, so no message can come: let a tap write to it.")
         return sys.stdin.buffer
 
@@ -88,13 +104,21 @@ class MessageReader(GenericSingerReader[bytes]):
         if not line.strip():
             return
         whole = self.deserialize_json(line)
+        if not isinstance(whole, dict):
+            raise InputError(
+                f"Line {self.line} of the input is JSON, but no object, so it is not a Singer message: check that the tap writes "
+                "nothing else to its standard output."
+            )
         if message.type == "STATE":
             raise InputError(
                 f"The STATE message in line {self.line} of the input lacks its value: correct the tap."
             )
         if message.type not in callbacks:
+            given = message.type
+            kind = f"is of type {given!r}" if _TYPE.fullmatch(given) else "has no type of Singer's"
             raise InputError(
-                f"Line {self.line} of the input is not a Singer message: check that the tap writes nothing else to its standard output."
+                f"Line {self.line} of the input {kind}, so it is not a Singer message that target-cordial knows: check that the tap "
+                "writes nothing else to its standard output."
             )
         counts[message.type] += 1
         callbacks[message.type](whole)
@@ -104,8 +128,13 @@ class MessageReader(GenericSingerReader[bytes]):
         try:
             return t.cast("dict[str, t.Any]", decode_whole(line))
         except (ValueError, RecursionError) as error:
+            if self.line == 1:
+                for start, (name, cure) in _NOT_LINES.items():
+                    if line.startswith(start):
+                        raise InputError(f"The input is {name}, not lines of JSON: {cure}.") from error
             what = "is not valid JSON" if not self._is_cut else "breaks off: the tap was probably stopped"
-            raise InputError(
+            kind = CutOffError if self._is_cut else InputError
+            raise kind(
                 f"Line {self.line} of the input {what}; what came before it is delivered. Look at the tap's log and run again."
             ) from error
 
@@ -118,8 +147,14 @@ class MessageReader(GenericSingerReader[bytes]):
             return
         parts: list[bytes] = []
         while True:
-            with self.interruptible():
-                data = read(CHUNK_BYTES)
+            try:
+                with self.interruptible():
+                    data = read(CHUNK_BYTES)
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is closed"
+                raise InputError(
+                    f"The input cannot be read after line {self.line} ({why}): give target-cordial a tap's output, and run again."
+                ) from error
             if not data:
                 break
             before, end, after = data.rpartition(b"\n")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
 
     from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.importfile import Cells
+    from target_cordial.delivery.rejects import Reject, SkippedValue
     from target_cordial.history.totals import Totals
 
 
@@ -40,8 +42,12 @@ class Receiver(t.Protocol):
         """Take contacts' exits."""
         ...
 
-    def reject(self, stream: str, record: dict[str, t.Any], reason: str, field: str | None = None) -> None:
+    def reject(self, reject: Reject) -> None:
         """Take a record that cannot be sent."""
+        ...
+
+    def count_values(self, values: Counter[str], skipped: Sequence[SkippedValue]) -> None:
+        """Take how many values there were for each column, and those that are left out."""
         ...
 
     def state(self, state: dict[str, t.Any]) -> None:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
+from collections import Counter
+from dataclasses import dataclass, field
 
 import msgspec
 
-from target_cordial.intake.cells import EMPTY, RejectedError
+from target_cordial.intake.cells import EMPTY, FRACTION_DIGITS, RejectedError
 from target_cordial.intake.columns import quoted_all
+from target_cordial.intake.fields import names_read, values_of
 
 if t.TYPE_CHECKING:
     from target_cordial.delivery.importfile import Cells
     from target_cordial.intake.columns import Column, Rejects, Values
     from target_cordial.settings import Settings
+
+logger = logging.getLogger("target-cordial")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of contacts.
+
+    Attributes:
+        cells: The rows.
+        rejects: Why rows cannot be sent, by their place.
+        skipped: Why values are left out, by the place of the row and the column's header.
+        values: How many values there were for each column, by its header.
+    """
+
+    cells: list[Cells]
+    rejects: Rejects = field(default_factory=dict)
+    skipped: dict[tuple[int, str], RejectedError] = field(default_factory=dict)
+    values: Counter[str] = field(default_factory=Counter)
 
 
 class RowWriter:
@@ -41,41 +64,64 @@ class RowWriter:
         self._absent = null_marker
         self._null = "" if settings.null_values == "clear" else null_marker
         self._null_if_any = None if settings.require_all_fields else self._null
-        self.fields = [name for column in columns for name in (column.field, column.field.partition(".")[0])]
+        self._skips = settings.invalid_values == "skip" and not settings.require_all_fields
+        self._has_cut = False
+        self.fields = [name for column in columns for name in names_read(column.field)]
 
-    def rows(self, keys: t.Sequence[str], values: t.Mapping[str, Values], rejects: Rejects) -> list[Cells]:
-        """The rows of contacts, from the values of each of `fields`; `rejects` takes those that cannot be sent."""
-        mapped = [_values_of(column.field, values) for column in self.columns]
+    def rows(self, keys: t.Sequence[str], values: t.Mapping[str, Values]) -> Rows:
+        """The rows of contacts, from the values of each of `fields`."""
+        mapped = {column.header: values_of(column.field, values) for column in self.columns}
+        misfits: dict[str, Rejects] = {column.header: {} for column in self.columns}
         cells = [
-            column.cells(own, null=self._null_if_any, absent=self._absent, rejects=rejects)
-            for column, own in zip(self.columns, mapped, strict=True)
+            column.cells(
+                mapped[column.header],
+                null=self._null_if_any,
+                absent=self._absent,
+                misfits=misfits[column.header],
+            )
+            for column in self.columns
         ]
+        rows = Rows(list(zip(quoted_all(keys), *cells, strict=True)))
+        for column, own in zip(self.columns, cells, strict=True):
+            absent = own.count(self._absent) + (0 if self._null else own.count(""))
+            rows.values[column.header] = len(keys) - absent + len(misfits[column.header])
+        self._judge(rows, misfits)
+        self._reject_incomplete(rows, mapped, misfits)
+        self._report_cut()
+        return rows
+
+    def _judge(self, rows: Rows, misfits: dict[str, Rejects]) -> None:
+        """A value that does not fit rejects its record, or counts as absent."""
+        for header, own in misfits.items():
+            for place, error in own.items():
+                if self._skips:
+                    rows.skipped[place, header] = error
+                else:
+                    rows.rejects.setdefault(place, error)
+
+    def _reject_incomplete(
+        self, rows: Rows, mapped: t.Mapping[str, Values], misfits: t.Mapping[str, Rejects]
+    ) -> None:
+        """A record without a value for a required attribute is rejected; of a geo attribute any part will do."""
         for key, columns in self._required.items():
-            parts = [mapped[self.columns.index(column)] for column in columns]
-            # Of a geo attribute any part will do.
-            for number, values_of_parts in enumerate(zip(*parts, strict=True)):
-                if all(value is msgspec.UNSET or value in EMPTY for value in values_of_parts):
-                    reason = f"no value for the required attribute {key}"
-                    rejects.setdefault(number, RejectedError(reason, columns[0].field))
-        return list(zip(quoted_all(keys), *cells, strict=True))
+            headers = [column.header for column in columns]
+            for place, values_of_parts in enumerate(
+                zip(*(mapped[header] for header in headers), strict=True)
+            ):
+                reasons = [misfits[header].get(place) for header in headers]
+                if all(
+                    reason or value is msgspec.UNSET or value in EMPTY
+                    for reason, value in zip(reasons, values_of_parts, strict=True)
+                ):
+                    lacking = RejectedError(f"no value for the required attribute {key}", columns[0].field)
+                    rows.rejects.setdefault(place, next(filter(None, reasons), lacking))
 
-
-def _values_of(field: str, values: t.Mapping[str, Values]) -> Values:
-    """A field's values; a dotted one is nested, unless a record has the dotted name itself."""
-    own = values[field]
-    outer, dot, inner = field.partition(".")
-    if not dot or msgspec.UNSET not in own:
-        return own
-    names = inner.split(".")
-    return [
-        _inside(whole, names) if value is msgspec.UNSET else value
-        for value, whole in zip(own, values[outer], strict=True)
-    ]
-
-
-def _inside(value: object, names: t.Sequence[str]) -> object:
-    for name in names:
-        if not isinstance(value, dict):
-            return value if value is None else msgspec.UNSET
-        value = value.get(name, msgspec.UNSET)
-    return value
+    def _report_cut(self) -> None:
+        cut = [] if self._has_cut else [column.field for column in self.columns if column.has_cut]
+        if cut:
+            self._has_cut = True
+            logger.info(
+                "Dates of %s are finer than microseconds: they are cut to %d digits of a second, as Cordial keeps no more.",
+                ", ".join(cut),
+                FRACTION_DIGITS,
+            )

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from target_cordial.delivery.rejects import Reject, SkippedValue
 from target_cordial.intake.cells import RejectedError
-from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD
+from target_cordial.intake.identifiers import UnidentifiedError
+from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD, EXITS, MisfitError
 from target_cordial.intake.messages import whole_record
 
 if t.TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
     from target_cordial.delivery.importfile import Cells
@@ -31,32 +34,27 @@ class Route:
 
     Attributes:
         name: The stream's name after its stream map.
+        line: The line of its schema in the input.
         mapping: What the records mean.
         key_properties: Fields that each record has to have.
         transform: Makes of a record what its stream map wants, None to drop it; None if records stay as they are.
         misfit: Says why a record does not fit the stream's schema; None if nobody asks.
         count: Counts records, for the SDK's metrics.
+        is_later: Whether the stream had another schema before.
         lacks_key_property: Whether a record that lacks one came.
         is_checked: Whether the schema was held against the settings: at the first record that no stream map drops.
     """
 
     name: str
+    line: int
     mapping: Mapping
     key_properties: Sequence[str]
     transform: Callable[[Record, Message], Record | None] | None
     misfit: Callable[[Record], RejectedError | None] | None
     count: Callable[[int], None]
+    is_later: bool = False
     lacks_key_property: bool = False
     is_checked: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Reject:
-    """A record that cannot be sent."""
-
-    stream: str
-    record: Record
-    error: RejectedError
 
 
 class Outcomes(t.NamedTuple):
@@ -75,6 +73,20 @@ class Outcomes(t.NamedTuple):
     keys: Sequence[str]
     rows: Sequence[Cells]
     reasons: Values
+
+
+class Part(t.NamedTuple):
+    """What becomes of the records of one route.
+
+    Attributes:
+        outcomes: One for each record.
+        skipped: The values that enters go without.
+        values: How many values there were for each column, by its header.
+    """
+
+    outcomes: Outcomes
+    skipped: Sequence[SkippedValue]
+    values: Counter[str]
 
 
 class Stream:
@@ -109,7 +121,7 @@ class Stream:
 
     def outcomes(
         self, numbers: Sequence[int], messages: Sequence[Message], records: Sequence[t.Any]
-    ) -> Iterator[Outcomes]:
+    ) -> Iterator[Part]:
         """What becomes of records, by route.
 
         Args:
@@ -138,15 +150,16 @@ class Stream:
             columns = {
                 name: [record.get(name, msgspec.UNSET) for record in own] for name in self._fields_of(route)
             }
-            # A stream map may drop it.
-            columns[DELETED_FIELD] = [records[place].get(DELETED_FIELD) for place in places]
-            rejects: Rejects = {}
+            # A stream map may set it; one that drops it does not bring a row back.
+            columns[DELETED_FIELD] = [
+                record.get(DELETED_FIELD, records[place].get(DELETED_FIELD))
+                for place, record in zip(places, own, strict=True)
+            ]
+            unfit: Rejects = {}
             if route.misfit is not None:
                 misfits = map(route.misfit, own)
-                rejects = {place: error for place, error in enumerate(misfits) if error is not None}
-            yield self._outcomes(
-                route, [numbers[place] for place in places], columns, own.__getitem__, rejects
-            )
+                unfit = {place: error for place, error in enumerate(misfits) if error is not None}
+            yield self._outcomes(route, [numbers[place] for place in places], columns, own.__getitem__, unfit)
 
     def _fields_of(self, route: Route) -> list[str]:
         names = [] if self._lists is None else [*self._lists.fields, "audience_id"]
@@ -165,33 +178,63 @@ class Stream:
         numbers: Sequence[int],
         columns: dict[str, Values],
         record: Callable[[int], Record],
-        rejects: Rejects,
-    ) -> Outcomes:
-        """What becomes of records, by their values; `rejects` holds what is known already to be wrong."""
-        if not route.is_checked:
-            route.mapping.check(self._rows.columns)
-            route.is_checked = True
-        route.count(len(numbers))
+        unfit: Rejects,
+    ) -> Part:
+        """What becomes of records, by their values; `unfit` holds those that do not fit their schema."""
+        self._check(route)
+        rejects: Rejects = {}
+        # Exit or not comes before all else: an exit that cannot be done leaves somebody on a list.
+        kinds = route.mapping.kinds(columns, rejects)
         for name in route.key_properties:
             if msgspec.UNSET in columns[name]:
                 route.lacks_key_property = True
                 for place, value in enumerate(columns[name]):
                     if value is msgspec.UNSET:
-                        rejects[place] = RejectedError("a key property is missing")
-        kinds = route.mapping.kinds(columns, rejects)
-        keys = route.mapping.keys(columns, rejects)
+                        rejects.setdefault(place, RejectedError("a key property is missing"))
+        keys = route.mapping.keys(kinds, columns, rejects)
         lists = (
             [None] * len(keys) if self._lists is None else self._lists.lists_for(self._name, columns, rejects)
         )
-        unfit: Rejects = {}
-        rows = self._rows.rows(keys, columns, unfit)
-        for place, error in unfit.items():
+        rows = self._rows.rows(keys, columns)
+        for place, error in [*unfit.items(), *rows.rejects.items()]:
             if kinds[place] == "enter":
                 rejects.setdefault(place, error)
         results: list[t.Any] = list(zip(kinds, lists, strict=True))
         for place, error in rejects.items():
-            results[place] = Reject(route.name, record(place), error)
-        return Outcomes(numbers, results, keys, rows, columns[CHANGE_FIELD])
+            exit_from = None
+            if kinds[place] in EXITS:
+                target_list = lists[place]
+                exit_from = route.name if target_list is None else target_list.name
+            results[place] = Reject(
+                route.name,
+                record(place),
+                error.reason,
+                error.field,
+                lacks_contact=isinstance(error, UnidentifiedError),
+                exit_from=exit_from,
+            )
+        skipped = [
+            SkippedValue(route.name, record(place), error.reason, error.field, column)
+            for (place, column), error in rows.skipped.items()
+            if kinds[place] == "enter" and place not in rejects
+        ]
+        route.count(len(numbers))
+        return Part(Outcomes(numbers, results, keys, rows.cells, columns[CHANGE_FIELD]), skipped, rows.values)
+
+    def _check(self, route: Route) -> None:
+        """Hold the schema against the settings, once."""
+        if route.is_checked:
+            return
+        try:
+            route.mapping.check(self._rows.columns, [] if self._lists is None else self._lists.fields)
+        except MisfitError as error:
+            if not route.is_later:
+                raise
+            raise MisfitError(
+                f"A later SCHEMA message of stream {route.name!r}, in line {route.line} of the input, does not fit the settings; "
+                f"what came before it is delivered. {error}"
+            ) from error
+        route.is_checked = True
 
 
 def _decoder(fields: Sequence[str]) -> Callable[[t.Any], tuple[t.Any, ...]]:

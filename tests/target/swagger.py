@@ -224,7 +224,7 @@ CALLS = (
     Call("GET", "/v2/accountlists/[0-9]+"),
     Call("GET", "/v2/accountlists/[0-9]+/count"),
     # A contact's id, its primary key, or another key with the key's name before a colon.
-    Call("GET", "/v2/contacts/[^/]+"),
+    Call("GET", "/v2/contacts/.+"),
     Call("GET", "/v2/accountcontactattributes/.+"),
     Call(
         "GET",

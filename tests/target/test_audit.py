@@ -129,7 +129,7 @@ def test_the_last_of_several_records_of_a_member_counts(box):
 
 def test_a_rejected_record_is_neither_missing_nor_extra(filled):
     people = {**PEOPLE, EVE: {"birthday": "no date"}}
-    found = audit(filled, people, max_reject_percent=100)
+    found = audit(filled, people, max_reject_percent=100, invalid_values="reject")
     assert found.code == 0, found.log
     assert found.verdicts == {LIST: "equal"}
     assert found.receipt["lists"][0]["rejected"] == 1
@@ -307,7 +307,7 @@ def test_a_stream_of_several_without_an_end_mark_makes_no_verdict(table):
 )
 def test_what_is_not_all_members_is_refused_before_the_export(filled, messages, words):
     filled.clear_requests()
-    found = audit(filled, {}, messages, field_mapping={})
+    found = audit(filled, {}, messages, field_mapping={}, list_name=LIST)
     assert found.code == 2
     assert words in found.result.message
     assert found.receipt == {}

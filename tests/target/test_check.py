@@ -109,7 +109,7 @@ def test_a_field_that_the_catalog_does_not_select_is_missing(box, tmp_path):
         "schema": {"type": "object", "properties": {"email": {"type": "string"}, "city": {"type": "string"}}},
         "metadata": [{"breadcrumb": [], "metadata": {"inclusion": "available", "selected": True}}, entry],
     }
-    config = box.target_config(field_mapping={"city": "home.city"})
+    config = box.target_config(field_mapping={"city": "home.city"}, list_name="all")
     for selected, code in ((True, 0), (False, 2)):
         entry["metadata"]["selected"] = selected
         catalog = _written(tmp_path, {"streams": [stream]})

@@ -4,6 +4,7 @@ import decimal
 import itertools
 import json
 import math
+from collections import Counter
 from types import SimpleNamespace
 
 import msgspec
@@ -19,9 +20,9 @@ from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import EMPTY, RejectedError, cell_writer
 from target_cordial.intake.chunks import Intake
 from target_cordial.intake.columns import columns_of
+from target_cordial.intake.identifiers import contact_keys
 from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.lists import Lists
-from target_cordial.intake.mapping import contact_keys
 from target_cordial.intake.rows import RowWriter
 from target_cordial.target import TargetCordial
 from tests.target.running import (
@@ -109,6 +110,8 @@ def expected_cell(attribute, value, null, absent):
     cell = cell_writer(attribute, None)(value)
     if cell == absent:
         raise RejectedError("equal to this run's null marker")
+    if (cell.endswith("\\") and quoted(cell) != cell) or '\\"' in cell:
+        raise RejectedError("a backslash before a quote, or at the end of a text that needs quotes")
     return quoted(cell)
 
 
@@ -121,15 +124,18 @@ def expected_cell(attribute, value, null, absent):
 @example(number=0, values=[0, False, "a"], null="")
 @example(number=0, values=[[], {}, "", None], null="")
 @example(number=0, values=["null-01234567", "89abcdef"], null=MARKER)
+@example(number=0, values=["a, b\\", "c\\", '\\"', "\\"], null=MARKER)
+@example(number=4, values=["2026-01-01T00:00:00.123456789Z", None, "2026-01-01T00:00:00Z"], null=MARKER)
 @example(number=4, values=["2026-01-01T00:00:00Z\n2026-01-01T00:00:00Z"], null=MARKER)
 def test_a_column_has_the_cells_that_each_value_by_itself_would_have(number, values, null):
-    rejects = {}
-    cells = COLUMNS[number].cells(tuple(values), null=null, absent=MARKER, rejects=rejects)
+    misfits = {}
+    cells = COLUMNS[number].cells(tuple(values), null=null, absent=MARKER, misfits=misfits)
     assert len(cells) == len(values)
     for at, (value, cell) in enumerate(zip(values, cells, strict=True)):
-        assert cell_or_reason(cell, rejects.get(at)) == alone(
+        assert cell_or_reason(cell, misfits.get(at)) == alone(
             expected_cell, ATTRIBUTES[number], value, null, MARKER
         )
+        assert at not in misfits or cell == MARKER
 
 
 addresses = st.one_of(
@@ -154,18 +160,24 @@ addresses = st.one_of(
 )
 
 
-def keys_or_reasons(identifiers, **options):
+def keys_or_reasons(identifiers, kinds, **options):
     rejects = {}
-    keys = contact_keys(tuple(identifiers), field="email", rejects=rejects, **options)
+    keys = contact_keys(tuple(identifiers), kinds, field="email", rejects=rejects, **options)
     return [cell_or_reason(key, rejects.get(at)) for at, key in enumerate(keys)]
 
 
 @MANY
-@given(found=st.lists(addresses, min_size=1, max_size=4), is_address=st.booleans())
-@example(found=["a@b.c\nd@e.f"], is_address=True)
+@given(
+    found=st.lists(st.tuples(addresses, st.sampled_from(["enter", "exit"])), min_size=1, max_size=4),
+    is_address=st.booleans(),
+)
+@example(found=[("a@b.cd\nd@e.fg", "enter")], is_address=True)
 def test_keys_are_those_that_each_record_by_itself_would_have(found, is_address):
-    keys = keys_or_reasons(found, is_address=is_address)
-    assert keys == [key for value in found for key in keys_or_reasons([value], is_address=is_address)]
+    values, kinds = zip(*found, strict=True)
+    keys = keys_or_reasons(values, kinds, is_address=is_address)
+    assert keys == [
+        key for value, kind in found for key in keys_or_reasons([value], [kind], is_address=is_address)
+    ]
 
 
 class Parts:
@@ -192,6 +204,7 @@ class RecordedDelivery:
     def __init__(self):
         self.records = 0
         self.updates = 0
+        self.values = Counter()
         self.items = []
         self.totals = SimpleNamespace(ignored_exits=0)
         self._records_at_state = 0
@@ -205,9 +218,13 @@ class RecordedDelivery:
         assert self._records_at_state < position <= self.records
         self.items += [("exit", target_list, key, again) for key in keys]
 
-    def reject(self, stream, record, reason, field):
-        told = {name: value for name, value in record.items() if not name.startswith("_sdc_")}
-        self.items.append(("reject", self.records, stream, repr(told), reason, field))
+    def reject(self, reject):
+        told = {name: value for name, value in reject.record.items() if not name.startswith("_sdc_")}
+        self.items.append(("reject", self.records, reject.stream, repr(told), reject.reason, reject.field))
+
+    def count_values(self, values, skipped):
+        self.values.update(values)
+        self.values.update([(value.column, value.reason) for value in skipped])
 
     def state(self, value):
         self.items.append(("state", self.records, repr(value)))
@@ -248,6 +265,7 @@ def taken(data, ends, **overrides):
         "storage_url": "file:///nowhere",
         "import_source": {"transport": "http", "url": "http://127.0.0.1/"},
         "list_action": "sync",
+        "invalid_values": "reject",
         **overrides,
     }
     target = TargetCordial(config=config)
@@ -268,7 +286,8 @@ def taken(data, ends, **overrides):
         sentence = str(error)
     finally:
         target.run.close()
-    return delivery.items, delivery.records, delivery.updates, delivery.totals.ignored_exits, sentence
+    counts = delivery.records, delivery.updates, delivery.totals.ignored_exits
+    return delivery.items, *counts, +delivery.values, sentence
 
 
 def properties(**more):
@@ -343,6 +362,7 @@ SHAPES = {
     },
     "record metadata": {"add_record_metadata": True},
     "list_action add": {"list_action": "add"},
+    "values that do not fit are left out": {"invalid_values": "skip"},
 }
 
 
@@ -363,11 +383,7 @@ def test_a_chunk_gives_what_its_lines_give_one_by_one(shape, messages, ends):
     for cut in ([], ends):
         items_of_chunks, *counts_of_chunks, sentence_of_chunks = taken(data, cut, **SHAPES[shape])
         assert sentence_of_chunks == sentence
-        if sentence is None:
-            assert (items_of_chunks, counts_of_chunks) == (items, counts)
-        else:
-            # A record that ends the run may keep back those of its own chunk.
-            assert items_of_chunks == items[: len(items_of_chunks)]
+        assert (items_of_chunks, counts_of_chunks) == (items, counts)
 
 
 def test_order_positions_reasons_and_states_of_a_chunk_are_those_of_its_records():
@@ -388,7 +404,7 @@ def test_order_positions_reasons_and_states_of_a_chunk_are_those_of_its_records(
         person("people", "g@x.org", unmapped=BIG),
         person("guests", "h@x.org", inner={"short": "longer"}),
     ]
-    items, records, updates, _, sentence = taken(written(messages), [])
+    items, records, updates, *_, sentence = taken(written(messages), [])
     red = ContactList(sum(b"red"), "red")
     null = MARKER
     assert [item for item in items if item[0] not in ("release", "hold", "reject")] == [
@@ -402,7 +418,12 @@ def test_order_positions_reasons_and_states_of_a_chunk_are_those_of_its_records(
         ("enter", red, "g@x.org", ("g@x.org", null, null, null, null, null)),
     ]
     assert [(item[1], item[2], *item[4:]) for item in items if item[0] == "reject"] == [
-        (5, "guests", "the identifier is not an e-mail address", "email"),
+        (
+            5,
+            "guests",
+            "the identifier is not an e-mail address: an email address must have an at-sign",
+            "email",
+        ),
         (8, "people", "larger than any number can be (about 1.8e308)", "number"),
         (10, "guests", "longer than 5 characters", "inner.short"),
     ]
@@ -411,7 +432,7 @@ def test_order_positions_reasons_and_states_of_a_chunk_are_those_of_its_records(
 
 BROKEN = [
     (b"{not JSON}\n", "Line 6 of the input is not valid JSON"),
-    (b'["no", "object"]\n', "Line 6 of the input is not a Singer message"),
+    (b'["no", "object"]\n', "Line 6 of the input is JSON, but no object, so it is not a Singer message"),
     (b'{"type": "RECORD", "stream": "people", "record": 5}\n', "in line 6 of the input lacks its stream or"),
     (b'{"type": "RECORD", "stream": ["people"], "record": {}}\n', "in line 6 of the input lacks its stream"),
     (b'{"type": "RECORD", "stream": "people"}\n', "in line 6 of the input lacks its stream or its record"),
@@ -493,7 +514,8 @@ def outcome(box, ends):
     marker = next(call.body["nullMarker"] for call in box.requests if call.path == "/v2/contactimports")
     return {
         "files": [file.replace(marker, "null") for file in kept_files(box).values()],
-        "rejects": rejects,
+        # What is left out is reported with its chunk, before the rejects in it.
+        "rejects": sorted(rejects, key=json.dumps),
         "lists": [box.list_members(name) for name in (LIST, "Lytics_Lapsed")],
         "contacts": {address: contact.attributes for address, contact in box.contacts().items()},
         "arrived": target.run.delivery.totals.arrived,

@@ -150,7 +150,7 @@ def test_the_last_of_very_many_states_is_acknowledged(box):
 
 
 def test_a_state_waits_for_the_rows_of_all_streams(box):
-    one, two = (schema({"email": "string"}, name) for name in ("one", "two"))
+    one, two = (schema({"email": "string", "where": "string"}, name) for name in ("one", "two"))
     box.fault("job_never_ends", path="POST /v2/contactimports", nth=2)
     with started(quick_config(box, field_mapping={}, list_name="{where}", batch_size_rows=1)) as running:
         running.write([one, two, record({"email": ADA, "where": "A"}, "one")])

@@ -49,7 +49,8 @@ def test_a_run_right_after_does_exactly_what_the_plan_says(box):
     assert before.code == 0, before.log
     contents, lists, contacts = folder_contents(box), box.account.lists(), box.contacts()
     box.clear_requests()
-    plan = run(quick_config(box, batch_size_rows=10, plan_only=True), MESSAGES)
+    config = quick_config(box, batch_size_rows=10, invalid_values="reject")
+    plan = run({**config, "plan_only": True}, MESSAGES)
     assert plan.code == 0, plan.log
     assert plan.states == [], "nothing is acknowledged"
     assert {call.method for call in box.requests if call.server == "cordial"} == {"GET"}
@@ -57,7 +58,7 @@ def test_a_run_right_after_does_exactly_what_the_plan_says(box):
     assert all("/rejects" in path for path in new), "the reject report alone"
     assert (box.account.lists(), box.contacts()) == (lists, contacts)
 
-    real = run(quick_config(box, batch_size_rows=10), MESSAGES)
+    real = run(config, MESSAGES)
     assert real.code == 0, real.log
     assert real.states[-1] == {"at": 1}
     planned, done = told(plan), told(real)

@@ -74,7 +74,10 @@ def test_the_summary_tells_of_each_list_and_of_the_whole_run(box):
         in said
     )
     [whole] = [line for line in said if line.startswith("Run done:")]
-    assert "8 records read, 1 rejected here (1 email: the identifier is not an e-mail address; see " in whole
+    assert (
+        "8 records read, 1 rejected here (1 email: the identifier is not an e-mail address: an email address must have an at-sign; see "
+        in whole
+    )
     assert "and 0 by Cordial; 7 rows in 4 imports; " in whole
     assert len(said) == len(set(said)), "nothing is said twice"
     assert "METRIC" not in result.log

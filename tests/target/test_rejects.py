@@ -31,7 +31,7 @@ def test_a_reject_holds_the_record_whole_with_stream_reason_field_and_time(box):
     assert before <= time <= dt.datetime.now(dt.timezone.utc)
     assert line == {
         "stream": "audience_members",
-        "reason": "the identifier is not an e-mail address",
+        "reason": "the identifier is not an e-mail address: an email address must have an at-sign",
         "field": "email",
         "record": json.loads(json.dumps(rejected["record"])),
     }
@@ -182,7 +182,10 @@ def test_the_closing_line_counts_both_kinds_of_rejects(box):
         enter("b@example.com"),
     ]
     result = run(box.target_config(), messages)
-    assert "2 rejected here (2 email: the identifier is not an e-mail address; see " in result.log
+    assert (
+        "2 rejected here (2 email: the identifier is not an e-mail address: an email address must have an at-sign; see "
+        in result.log
+    )
     assert "and 1 by Cordial" in result.log
 
 
@@ -216,7 +219,7 @@ def test_a_record_that_names_no_list_is_a_reject(box):
     gone = exit_("eve@example.com")
     del gone["record"]["audience_name"]
     result = run(box.target_config(), [AUDIENCE_SCHEMA, message, gone])
-    assert result.code == 0, result.log
+    assert "1 exit of audience_members could not be done" in result.message
     assert {line["reason"] for line in report(box)} == {
         "the list's name needs audience_name, which is missing"
     }

@@ -60,7 +60,7 @@ def make_page(tmp_path, lines=None, name="out.html", **config):
 
 def test_the_page_shows_what_real_runs_did(box, tmp_path):
     journal = tmp_path / "journal"
-    config = quick_config(box, journal_url=str(journal))
+    config = quick_config(box, journal_url=str(journal), invalid_values="reject")
     first = [AUDIENCE_SCHEMA, *people(0, 40), enter("nobody"), enter("a@example.com", lifetime_value="much")]
     assert run(config, [*first, state({"at": 1})]).code == 0
     box.fault("job_fails")
@@ -88,7 +88,7 @@ def test_the_page_shows_what_real_runs_did(box, tmp_path):
         ["40", "0", "40"],
     ]
     assert page.tables[REJECTS][1:] == [
-        ["email: the identifier is not an e-mail address", "0", "1"],
+        ["email: the identifier is not an e-mail address: an email address must have an at-sign", "0", "1"],
         ["lifetime_value: not a number", "0", "1"],
     ]
     assert "@" not in journal.read_text() + re.sub("@(media|container)", "", page.source)

@@ -11,6 +11,7 @@ from tests.target.running import (
     kept_files,
     quick_config,
     run,
+    started,
     state,
 )
 
@@ -67,8 +68,20 @@ def test_the_override_that_the_message_names_lets_them_go(box):
     assert box.list_members(LIST) == set(members[110:])
 
 
-@pytest.mark.parametrize(("members", "exits", "go"), [(100, 100, True), (505, 101, True), (504, 101, False)])
-def test_up_to_a_hundred_exits_always_pass_and_then_the_percentage_decides(box, members, exits, go):
+@pytest.mark.parametrize(
+    ("members", "exits", "go"),
+    [
+        (30, 10, True),
+        (55, 11, True),
+        (54, 11, False),
+        (10, 9, True),
+        (10, 10, False),
+        (4, 4, False),
+        (3, 3, True),
+        (1, 1, True),
+    ],
+)
+def test_few_exits_pass_unless_they_leave_nobody_and_then_the_percentage_decides(box, members, exits, go):
     on_list = fill(box, people(members))
     result = run(quick_config(box), [AUDIENCE_SCHEMA, *[exit_(address) for address in on_list[:exits]]])
     assert (result.code == 0) is go
@@ -76,7 +89,7 @@ def test_up_to_a_hundred_exits_always_pass_and_then_the_percentage_decides(box, 
 
 
 def test_each_lists_exits_go_all_or_none(box):
-    few = fill(box, people(10, "few"), "Lytics_Few")
+    few = fill(box, people(3, "few"), "Lytics_Few")
     many = fill(box, people(110, "many"), "Lytics_Many")
     messages = [
         AUDIENCE_SCHEMA,
@@ -117,11 +130,75 @@ def test_too_many_rejects_fail_the_run_after_the_good_enters_went_and_hold_back_
     assert box.list_members(LIST) == {ADA}
 
 
-def test_a_hundred_rejects_always_pass(box):
-    messages = [AUDIENCE_SCHEMA, *[enter("nobody") for _ in range(100)], enter(ADA), state({"at": 101})]
+@pytest.mark.parametrize(
+    ("rejects", "records", "on_list", "pass_"),
+    [
+        (10, 10, 0, True),
+        (11, 11, 0, False),
+        (11, 219, 0, False),
+        (11, 220, 0, True),
+        (11, 11, 219, False),
+        (11, 11, 220, True),
+    ],
+)
+def test_bad_identifiers_are_held_against_the_larger_of_records_and_list(
+    box, rejects, records, on_list, pass_
+):
+    fill(box, people(on_list, "member"))
+    good = [enter(address) for address in people(records - rejects)]
+    messages = [AUDIENCE_SCHEMA, *[enter("nobody") for _ in range(rejects)], *good, state({"at": 1})]
     result = run(quick_config(box), messages)
+    assert (result.code == 0) is pass_, result.log
+    assert result.states == ([{"at": 1}] if pass_ else [])
+    assert ("rejected here, all records of this run (" in result.log) is (rejects == records)
+    assert f"{rejects} rejected here" in next(
+        line for line in result.log.splitlines() if "WARNING" in line and "Run " in line
+    )
+    if not pass_:
+        assert f"{rejects} of {records} records were rejected for their identifier" in result.message
+
+
+def test_other_rejects_are_held_against_the_records_alone(box):
+    fill(box, people(1_000, "member"))
+    messages = [
+        AUDIENCE_SCHEMA,
+        *[enter(address, birthday="soon") for address in people(11)],
+        state({"at": 1}),
+    ]
+    result = run(quick_config(box, invalid_values="reject"), messages)
+    assert result.code != 0
+    assert "11 of 11 records were rejected, more than max_reject_percent" in result.message
+    assert result.states == []
+
+
+def test_the_sentence_of_too_many_rejects_says_what_is_acknowledged(box):
+    with started(quick_config(box)) as running:
+        running.write(
+            [AUDIENCE_SCHEMA, *[enter(f"nobody {number}") for number in range(10)], state({"at": 10})]
+        )
+        assert running.next_state() == {"at": 10}
+        running.write([*[enter(f"nobody {number}") for number in range(30)], state({"at": 40})])
+        running.end_input()
+        result = running.result()
+    assert result.code != 0
+    assert "so nothing after the first 10 records is acknowledged" in result.message
+    assert result.states == [{"at": 10}]
+
+
+def test_a_limit_that_is_switched_off_is_told_in_each_run(box):
+    members = fill(box, people(20))
+    messages = [AUDIENCE_SCHEMA, *[exit_(address) for address in members], *[enter("no") for _ in range(20)]]
+    result = run(quick_config(box, max_removal_percent=100, max_reject_percent=100), messages)
     assert result.code == 0, result.log
-    assert result.states == [{"at": 101}]
+    assert box.list_members(LIST) == set()
+    for limit in ("max_removal_percent", "max_reject_percent"):
+        assert f"The limit {limit} is switched off" in result.log
+
+
+def test_a_few_exits_of_a_list_that_is_empty_leave_nobody_behind_and_pass(box):
+    fill(box, [])
+    result = run(quick_config(box), [AUDIENCE_SCHEMA, *[exit_(address) for address in people(10)]])
+    assert "max_removal_percent" not in result.message
 
 
 def test_rejects_that_are_many_at_first_and_few_in_the_end_pass(box):

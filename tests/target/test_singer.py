@@ -285,7 +285,8 @@ def test_input_without_any_identifier_fails_and_acknowledges_nothing(box):
     result = run(config_for(box), messages)
     assert result.code == 2
     assert result.states == []
-    assert "None of the streams (audiences) has the field 'email'" in result.message
+    assert "None of the streams has the field 'email'" in result.message
+    assert "They have these fields (audiences: 'id')" in result.message
 
 
 def test_names_with_capitals_and_odd_characters_are_taken_as_they_are(box):

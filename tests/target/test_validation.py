@@ -88,7 +88,9 @@ def test_a_value_that_cannot_be_compared_rejects_its_record_and_ends_no_run(box,
         record({"email": "eve@example.com", "n": 1.5}),
         state({"at": 1}),
     ]
-    config = box.target_config(validate_records=True, field_mapping={"n": "visit_count"}, list_name="all")
+    config = box.target_config(
+        validate_records=True, field_mapping={"n": "visit_count"}, list_name="all", invalid_values="reject"
+    )
     result = run(config, messages)
     assert result.code == 0, result.log
     assert box.list_members("all") == {"eve@example.com"}
