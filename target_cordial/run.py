@@ -93,6 +93,7 @@ class Run:
             stamp=self.bookmarks.stamp,
         )
         self.bookmarks.exits_failed = self.delivery.totals.exits_failed
+        self.bookmarks.values_skipped = self.delivery.totals.values_skipped
         self._members = (
             None
             if settings.mode == "changes"
