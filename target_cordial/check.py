@@ -9,6 +9,7 @@ import json
 import secrets
 import typing as t
 from array import array
+from dataclasses import dataclass
 
 from singer_sdk.singerlib import Catalog
 
@@ -28,6 +29,8 @@ from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.mapping import Mapping
 from target_cordial.intake.schema import modern_schema
 from target_cordial.readback.single_contacts import NOBODY
+from target_cordial.storage.storage import folder_beside
+from target_cordial.trial.trial import Trial
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +47,54 @@ if t.TYPE_CHECKING:
 
 NO_LIST_OF_THIS_NAME = "target-cordial-check"
 FETCH_TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What the command line asks of a check.
+
+    Attributes:
+        streams: The schemas of the streams that will come, where they are known.
+        fetch: Let Cordial fetch a file that holds a header alone, too.
+        trial: Import the contact of this address, and show what the account answers to the open questions.
+    """
+
+    streams: Streams | None = None
+    fetch: bool = False
+    trial: str | None = None
+
+
+def check_by_command(
+    settings: Settings,
+    cordial: Cordial,
+    open_storage: t.Callable[[], Storage],
+    folder: Path,
+    journal: Folder | None,
+    checklist: Checklist,
+    options: CheckOptions,
+) -> None:
+    """Check, see what a run can do without, and do what the options ask for."""
+    columns, attributes = check(settings, cordial, open_storage, checklist, options.streams)
+    if not checklist.failures:
+        _check_reading(settings, cordial, checklist)
+    _check_places(settings, journal, checklist)
+    if not options.fetch:
+        checklist.untried(
+            "fetch", "starting an import, and Cordial's way to the storage: --check --fetch tries both"
+        )
+    elif checklist.failures:
+        checklist.untried("fetch", "needs all else to work first")
+    else:
+        _check_fetch(settings, cordial, open_storage(), folder, checklist)
+    if options.trial is None:
+        checklist.untried(
+            "trial",
+            "what Cordial does not document: --check --trial me@my.domain asks this account, with a contact of your own",
+        )
+    elif checklist.failures or settings.plan_only:
+        checklist.untried("trial", "needs all else to work first, and plan_only to be off")
+    else:
+        Trial(settings, cordial, open_storage(), folder, checklist, columns, attributes).run(options.trial)
 
 
 def check(
@@ -90,7 +141,7 @@ def check(
     return columns, attributes
 
 
-def check_reading(settings: Settings, cordial: Cordial, checklist: Checklist) -> None:
+def _check_reading(settings: Settings, cordial: Cordial, checklist: Checklist) -> None:
     """See whether single contacts may be read, which a run can do without."""
     try:
         cordial.contacts.find(settings.channel, NOBODY)
@@ -105,10 +156,10 @@ def check_reading(settings: Settings, cordial: Cordial, checklist: Checklist) ->
         )
 
 
-def check_places(settings: Settings, rejects: Folder, journal: Folder | None, checklist: Checklist) -> None:
+def _check_places(settings: Settings, journal: Folder | None, checklist: Checklist) -> None:
     """Try the folders that a run writes to besides the storage."""
     with checklist.trying("rejects"):
-        rejects.check()
+        folder_beside(settings, settings.rejects_url, "rejects_url").check()
         checklist.ok("rejects", f"{settings.rejects_url}: written, read back and deleted")
     if journal is None:
         checklist.note("journal", "none: set journal_url to look back at runs")
@@ -122,7 +173,7 @@ def check_places(settings: Settings, rejects: Folder, journal: Folder | None, ch
         checklist.untried("notify", "a post to notify_url, which people would read")
 
 
-def check_fetch(
+def _check_fetch(
     settings: Settings, cordial: Cordial, storage: Storage, folder: Path, checklist: Checklist
 ) -> None:
     """Let Cordial fetch and import a file that holds a header and no contact."""

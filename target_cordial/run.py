@@ -21,7 +21,7 @@ from target_cordial.audit.members import Members
 from target_cordial.audit.mirror import mirror
 from target_cordial.audit.whole import check_whole
 from target_cordial.bookmark.bookmarks import Bookmarks
-from target_cordial.check import check, check_fetch, check_places, check_reading
+from target_cordial.check import check, check_by_command
 from target_cordial.closing import exit_problems, members_by_list, outcome_of, what_to_settle
 from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
@@ -43,11 +43,11 @@ from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
 from target_cordial.run_name import RUN_TIME_FORMAT
 from target_cordial.storage.location import Location
-from target_cordial.storage.storage import Storage, folder_beside
+from target_cordial.storage.storage import Storage
 
 if t.TYPE_CHECKING:
     from lytics_to_cordial.signals import StopSignal
-    from target_cordial.check import Streams
+    from target_cordial.check import CheckOptions
     from target_cordial.cordial.attributes import Attribute
     from target_cordial.delivery.workers import FileImporter
     from target_cordial.intake.marks import Marks
@@ -93,7 +93,6 @@ class Run:
             stamp=self.bookmarks.stamp,
         )
         self.bookmarks.exits_failed = self.delivery.totals.exits_failed
-        self.bookmarks.values_skipped = self.delivery.totals.values_skipped
         self._members = (
             None
             if settings.mode == "changes"
@@ -115,23 +114,18 @@ class Run:
         if self._plan is None:
             _ = self._storage
 
-    def check(self, checklist: Checklist, streams: Streams | None = None, *, fetch: bool = False) -> None:
-        """Try everything that a run needs, and change nothing; with `fetch`, let Cordial fetch a file that holds a header alone."""
+    def check(self, checklist: Checklist, options: CheckOptions) -> None:
+        """Try everything that a run needs, and change nothing but what the options ask for."""
         with self._signal.interruptible():
-            check(self._settings, self._cordial, lambda: self._storage, checklist, streams)
-            if not checklist.failures:
-                check_reading(self._settings, self._cordial, checklist)
-            rejects = folder_beside(self._settings, self._settings.rejects_url, "rejects_url")
-            check_places(self._settings, rejects, self._journal.folder, checklist)
-            if not fetch:
-                checklist.untried(
-                    "fetch",
-                    "starting an import, and Cordial's way to the storage: --check --fetch tries both",
-                )
-            elif checklist.failures:
-                checklist.untried("fetch", "needs all else to work first")
-            else:
-                check_fetch(self._settings, self._cordial, self._storage, self._folder, checklist)
+            check_by_command(
+                self._settings,
+                self._cordial,
+                lambda: self._storage,
+                self._folder,
+                self._journal.folder,
+                checklist,
+                options,
+            )
 
     def prepare(self) -> tuple[RowWriter, Lists | None]:
         """Check everything, settle what earlier runs left, and begin to import; done once. Give what writes rows and finds lists."""
@@ -217,7 +211,15 @@ class Run:
             self._folder,
             self._signal.interruptible,
         )
-        audits = mirror(auditor, self.delivery) if settings.mode == "mirror" else auditor.audit()
+        if settings.mode == "mirror":
+            audits = mirror(
+                auditor,
+                self.delivery,
+                lambda each: self._cordial.lists.size(each.id),
+                is_plan=settings.plan_only,
+            )
+        else:
+            audits = auditor.audit()
         if settings.mode == "audit" or self._plan is None:
             raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
         self._raise_problems([], self.delivery.totals.exits_failed.total())

@@ -24,7 +24,7 @@ from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal
-from target_cordial.check import selected_streams
+from target_cordial.check import CheckOptions, selected_streams
 from target_cordial.history.page import write_page
 from target_cordial.history.status import MAX_AGE_HOURS, pipeline_statuses
 from target_cordial.intake.chunks import TEST_STREAM, Intake
@@ -163,6 +163,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         status: bool = False,
         max_age_hours: float = MAX_AGE_HOURS,
         fetch: bool = False,
+        trial: str | None = None,
         catalog: t.IO[str] | None = None,
         about: bool = False,
         about_format: str | None = None,
@@ -177,6 +178,7 @@ class TargetCordial(ConfiguredPlugin, Target):
             status: Say whether the last good run is young enough, by the exit code too, then end.
             max_age_hours: How many hours that are.
             fetch: With `check`: let Cordial fetch a file that holds a header alone, too.
+            trial: With `check`: import the contact of this address, and show what the account makes of it.
             catalog: With `check`: a tap's catalog, whose fields are held against the attributes.
             about: As in the SDK, like the rest.
             about_format: As in the SDK.
@@ -192,6 +194,8 @@ class TargetCordial(ConfiguredPlugin, Target):
         if status:
             cls._show_status(config, max_age_hours)
             return
+        if trial is not None and not check:
+            raise UserError("--trial is a part of the check: run target-cordial --check --trial ADDRESS.")
         cls.print_version(print_fn=logger.info)
         target = cls(
             config=config.config if config else None,
@@ -200,7 +204,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         if check:
             checklist = Checklist(print_line)
             streams = None if catalog is None else selected_streams(catalog)
-            target.run.check(checklist, streams, fetch=fetch)
+            target.run.check(checklist, CheckOptions(streams, fetch, trial))
             target.run.close()
             if checklist.failures:
                 raise SystemExit(joined(checklist.failures).exit_code)
@@ -257,6 +261,11 @@ class TargetCordial(ConfiguredPlugin, Target):
                 ["--fetch"],
                 is_flag=True,
                 help="With --check: let Cordial fetch a file with a header alone, too.",
+            ),
+            click.Option(
+                ["--trial"],
+                metavar="ADDRESS",
+                help="With --check: import the contact of this address of your own, and show what Cordial makes of it. Overwrites its mapped attributes for a while; the contact stays in Cordial.",
             ),
             click.Option(
                 ["--catalog"],

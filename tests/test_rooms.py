@@ -38,7 +38,8 @@ TIES = {
         "intake": {"bookmark", "cordial", "delivery", "history", "settings"},
         "audit": {"cordial", "delivery", "history", "intake", "readback", "settings", "storage"},
         "sink": {"intake", "settings"},
-        "check": {"consent", "cordial", "delivery", "intake", "readback", "settings", "storage"},
+        "check": {"consent", "cordial", "delivery", "intake", "readback", "settings", "storage", "trial"},
+        "trial": {"cordial", "delivery", "intake", "readback", "settings", "storage"},
         "consent": {"settings"},
         "run": {
             "audit",

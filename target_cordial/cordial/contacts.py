@@ -22,10 +22,12 @@ class Contact:
     Attributes:
         attributes: Values by attribute key; of a geo attribute an object of its parts.
         lists: The lists that it is on, by name or id.
+        status: Its subscribe status in the channel that it was asked for by.
     """
 
     attributes: t.Mapping[str, t.Any]
     lists: frozenset[str]
+    status: str | None = None
 
     def is_on(self, target_list: ContactList) -> bool:
         """Whether it is on a list."""
@@ -45,4 +47,9 @@ class ContactCalls:
             return None
         lists = mapping(reply).get("lists")
         names = lists if isinstance(lists, list) else []
-        return Contact(mapping(mapping(reply).get("attributes")), frozenset(map(str, names)))
+        status = mapping(mapping(mapping(reply).get("channels")).get(channel)).get("subscribeStatus")
+        return Contact(
+            mapping(mapping(reply).get("attributes")),
+            frozenset(map(str, names)),
+            status if isinstance(status, str) else None,
+        )

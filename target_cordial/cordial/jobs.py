@@ -36,6 +36,7 @@ class Job:
     Attributes:
         export_name: What the export was called in its call.
         lists: The lists that an import adds to or removes from, or an export shows, by name or id.
+        id_field: The field that a listed job has its id in, such as `_id` or `_id.$oid`; blank if none is known.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Job:
     seconds: float | None = None
     export_name: str | None = None
     lists: frozenset[str] = frozenset()
+    id_field: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -71,8 +73,10 @@ class Job:
         metadata = mapping(reply.get("metadata"))
         result = mapping(reply.get("result"))
         lists = metadata.get("lists")
+        id_field = next((name for name in JOB_ID_FIELDS if job_id_of(reply.get(name))), "")
+        is_nested = isinstance(reply.get(id_field), dict)
         return cls(
-            id=job_id or next(filter(None, (job_id_of(reply.get(name)) for name in JOB_ID_FIELDS)), ""),
+            id=job_id or job_id_of(reply.get(id_field)),
             status=str(reply.get("status", "")),
             import_name=metadata.get("importName"),
             parent_id=job_id_of(metadata.get("parentJobId")) or None,
@@ -87,6 +91,7 @@ class Job:
             seconds=seconds_between(mapping(reply.get("times"))),
             export_name=metadata.get("name"),
             lists=frozenset(map(str, lists)) if isinstance(lists, list) else frozenset(),
+            id_field=f"{id_field}.$oid" if is_nested else id_field,
         )
 
 
@@ -104,6 +109,11 @@ class JobCalls:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._time_forms = _TIME_FORMS
+
+    @property
+    def time_form(self) -> str | None:
+        """How times are written that Cordial has not refused so far, for `strftime`; None if it refused each form."""
+        return self._time_forms[0][0] if self._time_forms else None
 
     def find(self, job_id: str) -> Job | None:
         """One job, or None if Cordial does not know it (yet)."""

@@ -77,3 +77,8 @@ def quoted(cell: str) -> str:
     if "," in cell or '"' in cell or "\n" in cell or "\r" in cell:
         return '"' + cell.replace('"', '""') + '"'
     return cell
+
+
+def unquoted(cell: str) -> str:
+    """What `quoted` was given."""
+    return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell

@@ -18,10 +18,10 @@ _PUNCTUATION = re.compile(r'[\s,"\\\[\]]')
 
 def holds(contact: Contact, cells: t.Mapping[str, str]) -> bool:
     """Whether a contact's attributes are as a row's cells, by column, have them."""
-    return all(_is_same(cell, _value_of(contact, header)) for header, cell in cells.items())
+    return all(_is_same(cell, value_of(contact, header)) for header, cell in cells.items())
 
 
-def _value_of(contact: Contact, header: str) -> object:
+def value_of(contact: Contact, header: str) -> object:
     """The value of a column; of a geo attribute's part, `home.loc.lat` may be nested once or twice."""
     value: object = contact.attributes
     rest = header

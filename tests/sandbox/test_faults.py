@@ -1,5 +1,6 @@
 """Faults are switched on by name, also while the sandbox runs: always, on the n-th call of a path, once, or by chance."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sandbox.faults import Faults
 from tests.sandbox.calls import control, cordial, imported, lytics
 
 TESTS = Path(__file__).parent
+README = TESTS.parents[1] / "README.md"
 
 
 def statuses(box, path, count, method="GET"):
@@ -19,6 +21,13 @@ def statuses(box, path, count, method="GET"):
 def test_every_fault_is_acted_out_in_a_test(name):
     others = [path for path in TESTS.glob("test_*.py") if path != Path(__file__)]
     assert any(f'"{name}"' in path.read_text(encoding="utf-8") for path in others)
+
+
+def test_the_readme_names_each_open_question_by_its_switch():
+    section = README.read_text(encoding="utf-8").partition("## What nobody knows")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[1] for line in section.splitlines() if line.startswith("| ")]
+    switches = [name for row in rows for name in re.findall("`([a-z0-9_]+)`", row)]
+    assert sorted(switches) == sorted(kind.name for kind in KINDS.values() if "(unknown)" in kind.description)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,0 +1,1 @@
+"""A trial: what this account answers to what Cordial does not document."""
