@@ -93,6 +93,7 @@ class Run:
             stamp=self.bookmarks.stamp,
         )
         self.bookmarks.exits_failed = self.delivery.totals.exits_failed
+        self.bookmarks.values_skipped = self.delivery.totals.values_skipped
         self._members = (
             None
             if settings.mode == "changes"
@@ -211,15 +212,7 @@ class Run:
             self._folder,
             self._signal.interruptible,
         )
-        if settings.mode == "mirror":
-            audits = mirror(
-                auditor,
-                self.delivery,
-                lambda each: self._cordial.lists.size(each.id),
-                is_plan=settings.plan_only,
-            )
-        else:
-            audits = auditor.audit()
+        audits = mirror(auditor, self.delivery) if settings.mode == "mirror" else auditor.audit()
         if settings.mode == "audit" or self._plan is None:
             raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
         self._raise_problems([], self.delivery.totals.exits_failed.total())

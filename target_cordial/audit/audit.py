@@ -87,6 +87,10 @@ class Auditor:
         url = self.settings.audits_url
         self._receipts = None if url is None else Receipts(self.settings, url, self.run, self.folder)
 
+    def size_of(self, target_list: ContactList) -> int:
+        """How many contacts are on a list now."""
+        return self.exporter.cordial.lists.size(target_list.id)
+
     def audit(self, *, is_strict: bool = False) -> dict[str, ListAudit]:
         """Compare all lists, leave the differences in the table `differences`, log and keep them, and give back what each list is.
 
@@ -161,7 +165,7 @@ class Auditor:
             raise MovedError(
                 "An import that may change a list is under way in Cordial, so the list cannot be compared: run again when it is done."
             )
-        return {each.id: self.exporter.cordial.lists.size(each.id) for each in lists}, jobs
+        return {each.id: self.size_of(each) for each in lists}, jobs
 
     def _mask(self, value: str) -> str:
         return masked(value, self.null_marker)

@@ -145,6 +145,8 @@ class Members:
 
     def reject(self, reject: Reject) -> None:
         """Report a record that cannot be sent; its contact is neither missing nor extra."""
+        if reject.exit_from is not None:
+            raise ExitsError
         self._delivery.reject(reject)
         field = self._identifier_field
         columns = {name: [reject.record.get(name, msgspec.UNSET)] for name in names_read(field)}

@@ -10,10 +10,9 @@ from target_cordial.audit.audit import NotEqualError
 from target_cordial.delivery.importfile import quoted
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from target_cordial.audit.audit import Auditor
-    from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.delivery import Delivery
     from target_cordial.history.audits import ListAudit
 
@@ -22,21 +21,14 @@ _CHUNK = 5_000
 logger = logging.getLogger("target-cordial")
 
 
-def mirror(
-    auditor: Auditor, delivery: Delivery, size_of: Callable[[ContactList], int], *, is_plan: bool
-) -> dict[str, ListAudit]:
-    """Make each list equal to its members, and give back what the last audit says.
-
-    Args:
-        auditor: Knows the members, and compares.
-        delivery: Sends what is missing or different, and the exits of who is extra.
-        size_of: Tells how many contacts are on a list.
-        is_plan: Whether the delivery only plans.
+def mirror(auditor: Auditor, delivery: Delivery) -> dict[str, ListAudit]:
+    """Make each list equal to its members, or plan it, and give back what the last audit says.
 
     Raises:
         NotEqualError: If a member who was imported is not on the list: who seems to be extra may be this member, spelled otherwise.
         UserError: If something cannot be sent, or too many would be removed.
     """
+    is_plan = auditor.settings.plan_only
     # 1. What differs.
     audits = auditor.audit(is_strict=True)
     tables = auditor.tables
@@ -54,7 +46,7 @@ def mirror(
         _check_imported(auditor, delivery.named_rejects)
     # 4. Who was extra before, and still is.
     is_removed = _send_exits(auditor, delivery)
-    delivery.finish_exits(size_of)
+    delivery.finish_exits(auditor.size_of)
     if is_removed and not is_plan:
         # 5. The proof.
         audits = auditor.audit(is_strict=True)

@@ -33,11 +33,13 @@ class Bookmarks:
 
     Attributes:
         exits_failed: The run's count of exits that could not be done, by list or stream.
+        values_skipped: The run's count of values that did not fit, by column.
         has_input: Whether a SCHEMA or a STATE came.
     """
 
     def __init__(self, settings: Settings, stream_maps: object) -> None:
         self.exits_failed = Counter[str]()
+        self.values_skipped = Counter[str]()
         self.has_input = False
         self._settings = settings
         self._delivery_settings = delivery_settings(settings, stream_maps)
@@ -154,7 +156,10 @@ class Bookmarks:
             exits_open = entry.exits_open + self._failed_of(stream)
             if self._may_be_written(stream, state):
                 url = self._settings.storage_url if self._is_storage_settled else entry.storage_url
-                whole = dataclasses.replace(entry, exits_open=exits_open, storage_url=url)
+                skipped = self._skipped_of(stream)
+                whole = dataclasses.replace(
+                    entry, exits_open=exits_open, storage_url=url, values_skipped=skipped
+                )
                 state = with_entry(state, stream, whole)
             elif exits_open:
                 state = with_entry(state, stream, Entry(exits_open=exits_open))
@@ -169,6 +174,12 @@ class Bookmarks:
         """
         is_known = bool(self._remembered.get(stream, Entry()).settings)
         return is_known or self._is_complete or tap_run(state) is not None
+
+    def _skipped_of(self, stream: str) -> t.Mapping[str, int]:
+        """Values that did not fit, those of this run with the first stream."""
+        earlier = self._entries[stream].values_skipped
+        is_first = stream == next(iter(self._entries))
+        return Counter(earlier) + self.values_skipped if is_first else earlier
 
     def _failed_of(self, stream: str) -> int:
         """Exits of this run that could not be done: of a stream and its lists, and of the first stream those of none."""
@@ -223,7 +234,13 @@ class Bookmarks:
                 )
         self._remembered[stream] = before
         lists = {**before.lists, **new.lists}
-        return dataclasses.replace(new, accepted=accepted, lists=lists, surplus=before.surplus)
+        return dataclasses.replace(
+            new,
+            accepted=accepted,
+            lists=lists,
+            surplus=before.surplus,
+            values_skipped=self._still_skipped(before),
+        )
 
     def _refuse_other_account(self, before: Entry) -> None:
         api_url = self._settings.api_url.rstrip("/")
@@ -232,6 +249,17 @@ class Bookmarks:
                 f"The setting api_url changed since members were sent (was {before.api_url!r}, is {api_url!r}), and another account holds "
                 "none of them, so nothing was sent: set it back, or run once with --full-refresh, which sends everybody."
             )
+
+    def _still_skipped(self, before: Entry) -> t.Mapping[str, int]:
+        columns = self._settings.field_mapping.values()
+        skipped = {column: count for column, count in before.values_skipped.items() if column in columns}
+        if skipped:
+            logger.warning(
+                "Contacts lack values that did not fit since the last run without a state (%s): once these are corrected, run with "
+                "--full-refresh, which sends them.",
+                ", ".join(f"{count:,} of {column}" for column, count in sorted(skipped.items())),
+            )
+        return skipped
 
     def _exits_still_open(self, before: Entry) -> int:
         if before.exits_open and self._settings.accept_rejected_exits:

@@ -42,6 +42,7 @@ class _Stored(msgspec.Struct):
     account: str = ""
     storage_url: str = ""
     exits_open: _Count = 0
+    values_skipped: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Entry:
         account: A short hash of the account's key.
         storage_url: Where import files were put last.
         exits_open: Exits that could not be done, and that nobody has accepted yet.
+        values_skipped: Values that did not fit since the last run without a state, by column.
     """
 
     settings: t.Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Entry:
     account: str = ""
     storage_url: str = ""
     exits_open: int = 0
+    values_skipped: t.Mapping[str, int] = field(default_factory=dict)
 
 
 def canonical(value: object) -> str:
@@ -88,6 +91,7 @@ def read_entry(state: State, stream: str) -> Entry | None:
         stored = msgspec.convert(bookmark[KEY], _Stored)
         lists = msgspec.json.decode(stored.lists, type=dict[str, dict[str, _StoredList]])
         surplus = msgspec.json.decode(stored.surplus, type=dict[str, int])
+        values_skipped = msgspec.json.decode(stored.values_skipped, type=dict[str, _Count])
         accepted = msgspec.json.decode(stored.accepted, type=list[str])
         for name, text in stored.settings.items():
             msgspec.json.decode(text, type=dict[str, str] if name == "field_mapping" else t.Any)
@@ -106,6 +110,7 @@ def read_entry(state: State, stream: str) -> Entry | None:
         account=stored.account,
         storage_url=stored.storage_url,
         exits_open=stored.exits_open,
+        values_skipped=values_skipped,
     )
 
 
@@ -126,6 +131,7 @@ def with_entry(state: State, stream: str, entry: Entry) -> State:
         account=entry.account,
         storage_url=entry.storage_url,
         exits_open=entry.exits_open,
+        values_skipped=canonical(dict(entry.values_skipped)),
     )
     bookmark = {**bookmarks[name], KEY: msgspec.to_builtins(stored)}
     return {**state, "bookmarks": {**bookmarks, name: bookmark}}

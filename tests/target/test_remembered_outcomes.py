@@ -66,6 +66,26 @@ def test_a_run_whose_tap_did_not_do_all_of_its_work_is_incomplete(box, tmp_path,
     assert "incomplete" in page.read_text(encoding="utf-8")
 
 
+def test_values_that_did_not_fit_are_warned_of_in_every_run_until_one_without_a_state(box):
+    runs = AudienceRuns(quick_config(box))
+    bad = [enter(ADA, birthday="soon"), enter(BOB, birthday="later", visit_count="many")]
+    assert runs.run(*bad[:1], members={VIP: 1}).code == 0
+    first = runs.run(*bad[1:], members={VIP: 2})
+    assert "(1 of birthday)" in first.log
+    for _ in range(2):
+        quiet = runs.run(members={VIP: 2})
+        assert quiet.code == 0, quiet.log
+        assert (
+            "values that did not fit since the last run without a state (2 of birthday, 1 of visit_count)"
+            in quiet.log
+        )
+        assert "--full-refresh, which sends them" in quiet.log
+    runs.state = None
+    refreshed = runs.run(enter(ADA, birthday="2024-02-29"), enter(BOB), members={VIP: 2})
+    assert "did not fit" not in refreshed.log
+    assert "did not fit" not in runs.run(members={VIP: 2}).log
+
+
 def test_exits_that_could_not_be_done_end_every_run_until_they_are_accepted(box):
     runs = AudienceRuns(quick_config(box))
     assert runs.run(enter(ADA), members={VIP: 1}).code == 0
