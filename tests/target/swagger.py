@@ -259,7 +259,12 @@ def problems(method: str, path: str, query: dict[str, str], body: Any) -> list[s
         One sentence for each; empty if all is well.
     """
     call = next(
-        (call for call in CALLS if call.method == method and re.fullmatch(call.path, unquote(path))), None
+        (
+            call
+            for call in CALLS
+            if call.method == method and re.fullmatch(call.path, unquote(path), re.DOTALL)
+        ),
+        None,
     )
     if call is None:
         return [f"{method} {path} is not a call that the target may make"]
