@@ -71,7 +71,7 @@ class Settings:
     )
     list_name: str = setting(
         "List name",
-        "Cordial list to fill: a name, an id (all digits), or a template over the record's fields. A name that does not exist is created.",
+        "Cordial list to fill: a name, an id (all digits), or a template over the record's fields, whose result is always a name. A name that does not exist is created. Cordial takes letters, digits, - and _: spaces become _, and a name that holds more, or over 128 characters, becomes a shorter one with a mark, which the run and --check say. A list that was filled stays the same one by its id, also when it is renamed in Cordial.",
         default="Lytics_{audience_name}",
     )
     list_action: ListAction = setting(

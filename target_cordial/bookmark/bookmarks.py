@@ -42,6 +42,7 @@ class Bookmarks:
         self.values_skipped = Counter[str]()
         self.has_input = False
         self._settings = settings
+        self._account = short_hash(str(settings.account_id or settings.api_key))
         self._delivery_settings = delivery_settings(settings, stream_maps)
         self._first: State | None = None
         self._is_incoming = False
@@ -81,8 +82,7 @@ class Bookmarks:
     @property
     def is_other_key(self) -> bool:
         """Whether earlier runs used another API key, which may be that of another account."""
-        account = short_hash(self._settings.api_key)
-        return any(entry.account not in ("", account) for entry in self._remembered.values())
+        return any(entry.account not in ("", self._account) for entry in self._remembered.values())
 
     @property
     def exits_open(self) -> int:
@@ -198,7 +198,7 @@ class Bookmarks:
         new = self._entries.get(stream) or Entry(
             settings=self._delivery_settings,
             api_url=self._settings.api_url.rstrip("/"),
-            account=short_hash(self._settings.api_key),
+            account=self._account,
         )
         if self._first is not None:
             new = self._followed_up(stream, new, self._first)
@@ -248,6 +248,10 @@ class Bookmarks:
             raise UserError(
                 f"The setting api_url changed since members were sent (was {before.api_url!r}, is {api_url!r}), and another account holds "
                 "none of them, so nothing was sent: set it back, or run once with --full-refresh, which sends everybody."
+            )
+        if before.account not in ("", self._account):
+            logger.warning(
+                "The API key is another one than when members were sent: if it is of another account, run once with --full-refresh."
             )
 
     def _still_skipped(self, before: Entry) -> t.Mapping[str, int]:

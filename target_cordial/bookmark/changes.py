@@ -24,6 +24,7 @@ _SETTINGS = (
     "import_strategy",
     "null_values",
     "require_all_fields",
+    "invalid_values",
 )
 _NEVER_ACCEPTED = frozenset({"list_name", "list_action", "import_strategy"})
 """To go on by changes alone would leave people on a wrong list, or off the right one."""
@@ -74,7 +75,7 @@ class Change:
 
 def delivery_settings(settings: Settings, stream_maps: object) -> dict[str, str]:
     """The settings that decide what a contact gets, each as canonical JSON text."""
-    values = {name: getattr(settings, name) for name in _SETTINGS}
+    values = {name: getattr(settings, name) for name in _SETTINGS if hasattr(settings, name)}
     return {name: canonical(value) for name, value in {**values, "stream_maps": stream_maps or {}}.items()}
 
 

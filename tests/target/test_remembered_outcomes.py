@@ -13,6 +13,7 @@ from tests.target.running import (
     LIST,
     STREAM,
     enter,
+    exit_,
     import_calls,
     quick_config,
     run,
@@ -103,6 +104,24 @@ def test_exits_that_could_not_be_done_end_every_run_until_they_are_accepted(box)
     assert accepted.code == 0, accepted.log
     assert "2 exits of earlier runs could not be done, which is accepted now" in accepted.log
     assert runs.run(members={VIP: 2}).code == 0
+
+
+def test_an_exit_that_cordial_rejects_is_open_until_it_is_accepted(box):
+    people = [f"p{number}@example.com" for number in range(6)]
+    runs = AudienceRuns(quick_config(box))
+    assert runs.run(*map(enter, people), members={VIP: 6}).code == 0
+    box.fault("job_rejects", 1)
+    rejected = runs.run(*map(exit_, people[:4]), members={VIP: 2})
+    assert rejected.code == 2
+    assert f"1 exit of {LIST} could not be done" in rejected.message
+    assert runs.entry["exits_open"] == 1, "it is acknowledged, and counted"
+    box.clear_faults()
+    quiet = runs.run(members={VIP: 2})
+    assert quiet.code == 2
+    assert "1 exit could not be done in earlier runs" in quiet.message
+    assert runs.run(members={VIP: 2}, accept_rejected_exits=True).code == 0
+    assert runs.run(members={VIP: 2}).code == 0
+    assert len(box.list_members(LIST)) == 3
 
 
 def test_exits_of_this_run_are_added_to_those_that_are_open():

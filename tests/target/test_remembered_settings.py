@@ -123,6 +123,21 @@ def test_another_account_is_refused(box, make_box):
     assert [call for call in other.requests if call.method == "POST"] == []
 
 
+def test_another_key_is_of_the_same_account_as_long_as_it_finds_the_same_lists(box):
+    runs = followed(box)
+    runs.entry["account"] = "other"
+    rotated = runs.run(enter(BOB), members={VIP: 2})
+    assert rotated.code == 0, rotated.log
+    assert "The API key is another one" in rotated.log
+    assert "The API key is another one" not in runs.run(members={VIP: 2}).log
+    runs.entry["account"] = "other"
+    box.account.change_list(box.account.list_id(LIST), "Of_Another_Account", enhanced=True)
+    result = runs.run(enter("c@example.com"), members={VIP: 3})
+    assert result.code != 0
+    assert "--full-refresh" in result.message
+    assert box.list_members("Of_Another_Account") == {ADA, BOB}
+
+
 @pytest.mark.parametrize("is_late", [False, True], ids=["state first", "state last"])
 def test_settings_are_compared_with_any_tap_before_anything_is_registered(box, is_late):
     runs = PeopleRuns(quick_config(box, list_name="People", field_mapping={}), is_late)
