@@ -259,6 +259,9 @@ _CORDIAL = (
         "object",
         choices=("array", "object", "empty"),
     ),
+    FaultKind(
+        "list_count_late", "cordial", "the count of a list does not know of its contacts yet (unknown)"
+    ),
     FaultKind("no_underscores", "cordial", "list names with an underscore are refused (unknown)"),
     FaultKind("address_case_kept", "cordial", "addresses that differ in case are two contacts (unknown)"),
     FaultKind(

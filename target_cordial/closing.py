@@ -10,6 +10,7 @@ from target_cordial.bookmark.verdict import Counts, Verdict, judge, too_few_cont
 
 if t.TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     from target_cordial.bookmark.bookmarks import Bookmarks
     from target_cordial.cordial.lists import Sizes
@@ -18,6 +19,8 @@ if t.TYPE_CHECKING:
 
 NOTHING_CAME = "nothing came"
 INCOMPLETE = "incomplete"
+LOOKS = 3
+"""How often lists are counted before somebody counts as missing."""
 
 logger = logging.getLogger("target-cordial")
 
@@ -47,52 +50,69 @@ def members_by_list(bookmarks: Bookmarks) -> dict[str, int]:
 
 
 def what_to_settle(
-    bookmarks: Bookmarks, sizes: t.Mapping[str, Sizes], totals: Totals, settings: Settings
+    bookmarks: Bookmarks,
+    measure: Callable[[float], t.Mapping[str, Sizes]],
+    totals: Totals,
+    settings: Settings,
 ) -> list[str]:
-    """Compare what was counted, and return what a person has to settle, in sentences; less is a warning."""
-    verdicts = _verdicts(bookmarks, sizes, totals, settings)
+    """Compare what was counted, and return what a person has to settle, in sentences; less is a warning.
+
+    Args:
+        bookmarks: Know the members of audiences, and keep their surplus.
+        measure: Waits so many seconds, then gives the sizes of the run's lists by name.
+        totals: What the run did.
+        settings: The settings.
+    """
+    pauses = [0.0, *[settings.poll_interval_seconds] * (LOOKS - 1)]
+    for pause in pauses:
+        sizes = measure(pause)
+        audiences = _audience_verdicts(bookmarks, sizes, totals, settings)
+        verdicts = [*audiences.values(), *_import_verdicts(sizes, totals, settings)]
+        # Whether a list's count is up to date as soon as an import is done is not documented.
+        if not any(verdict.is_missing for verdict in verdicts):
+            break
+    for id_, verdict in audiences.items():
+        bookmarks.remember_surplus(id_, verdict.surplus)
     for verdict in verdicts:
-        if not verdict.is_failure:
+        if verdict.sentence and not verdict.is_failure:
             logger.warning("%s", verdict.sentence)
     return [verdict.sentence for verdict in verdicts if verdict.is_failure]
 
 
-def _verdicts(
+def _audience_verdicts(
     bookmarks: Bookmarks, sizes: t.Mapping[str, Sizes], totals: Totals, settings: Settings
-) -> list[Verdict]:
-    """Hold the contacts on each list against what should be there, and remember the surplus of each audience."""
-    verdicts = []
+) -> dict[str, Verdict]:
+    """Hold the contacts on the lists of each audience against its members, as far as both are known."""
+    verdicts = {}
     run = bookmarks.tap_run
-    is_upsert = settings.import_strategy == "upsert"
-    if run is not None and run.is_ended and is_upsert:
-        for id_, audience in run.audiences.items():
-            names = {known.name for (owner, _), known in bookmarks.lists.items() if owner == id_}
-            counts = [sizes[name].size_after for name in names]
-            contacts = [count for count in counts if count is not None]
-            if audience.members is None or not names or len(contacts) < len(names):
-                continue
-            verdict = judge(
-                Counts(
-                    label=f"Audience {audience.label}, list {' and '.join(sorted(names))}",
-                    contacts=sum(contacts),
-                    members=audience.members,
-                    surplus=bookmarks.surplus_of(id_),
-                    already_there=sum(_already_there(name, sizes[name], totals) for name in names),
-                    only_adds=settings.list_action == "add",
-                ),
-                settings.max_reject_percent,
+    if run is None or not run.is_ended or settings.import_strategy != "upsert":
+        return {}
+    for id_, audience in run.audiences.items():
+        names = {known.name for (owner, _), known in bookmarks.lists.items() if owner == id_}
+        counts = [sizes[name].size_after for name in names]
+        contacts = [count for count in counts if count is not None]
+        if audience.members is not None and names and len(contacts) == len(names):
+            counted_now = Counts(
+                label=f"Audience {audience.label}, list {' and '.join(sorted(names))}",
+                contacts=sum(contacts),
+                members=audience.members,
+                surplus=bookmarks.surplus_of(id_),
+                already_there=sum(_already_there(name, sizes[name], totals) for name in names),
+                only_adds=settings.list_action == "add",
             )
-            bookmarks.remember_surplus(id_, verdict.surplus)
-            verdicts.append(verdict)
+            verdicts[id_] = judge(counted_now, settings.max_reject_percent)
+    return verdicts
+
+
+def _import_verdicts(sizes: t.Mapping[str, Sizes], totals: Totals, settings: Settings) -> t.Iterator[Verdict]:
+    """Hold the contacts on each list that nobody left against those that were imported for it."""
+    # What updateOnly passes over is meant.
+    max_percent = settings.max_reject_percent if settings.import_strategy == "upsert" else 100
     for name, size in sizes.items():
         if size.size_after is not None and not totals.by_list[name]["exits"]:
             # A contact may be in several files, but only once in each.
             rows = totals.most_rows_of[name] - totals.rejected_of[name]
-            label = f"List {name}{_ignored(totals, name)}"
-            # What updateOnly passes over is meant.
-            max_percent = settings.max_reject_percent if is_upsert else 100
-            verdicts.append(too_few_contacts(label, rows, size.size_after, max_percent))
-    return [verdict for verdict in verdicts if verdict.sentence]
+            yield too_few_contacts(f"List {name}{_ignored(totals, name)}", rows, size.size_after, max_percent)
 
 
 def exit_problems(failed: Counter[str], earlier: int, place: str) -> list[str]:

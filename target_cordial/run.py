@@ -185,11 +185,10 @@ class Run:
             self._lists = self._look_up_lists({})
         self.bookmarks.complete()
         problems: list[str] = []
-        if self._plan is None:
-            if self._lists is not None:
-                self._lists.measure()
-            sizes = {} if self._lists is None else self._lists.sizes
-            problems = what_to_settle(self.bookmarks, sizes, self.delivery.totals, self._settings)
+        if self._plan is None and self._lists is not None:
+            problems = what_to_settle(
+                self.bookmarks, self._lists.measure, self.delivery.totals, self._settings
+            )
         self.delivery.acknowledge_again()
         self._raise_problems(problems, self.bookmarks.exits_open)
 

@@ -70,7 +70,7 @@ class Bookmarks:
             place: known
             for entry in self._entries.values()
             for place, known in entry.lists.items()
-            if run is None or place[0] in run.audiences
+            if run is None or place[0] in run.audiences or place[0] in self._entries
         }
 
     @property

@@ -75,7 +75,7 @@ class Change:
 
 def delivery_settings(settings: Settings, stream_maps: object) -> dict[str, str]:
     """The settings that decide what a contact gets, each as canonical JSON text."""
-    values = {name: getattr(settings, name) for name in _SETTINGS if hasattr(settings, name)}
+    values = {name: getattr(settings, name) for name in _SETTINGS}
     return {name: canonical(value) for name, value in {**values, "stream_maps": stream_maps or {}}.items()}
 
 

@@ -43,11 +43,13 @@ class Verdict:
         sentence: What is wrong; blank if nothing is.
         is_failure: Whether a person has to act.
         surplus: What to remember.
+        is_missing: Whether somebody is missing.
     """
 
     sentence: str
     is_failure: bool
     surplus: int
+    is_missing: bool = False
 
 
 def judge(counts: Counts, max_percent: float) -> Verdict:
@@ -65,7 +67,7 @@ def judge(counts: Counts, max_percent: float) -> Verdict:
     if missing:
         is_failure = missing > ALWAYS_PASS and missing * 100 > max_percent * counts.members
         sentence = f"{counts.label}: {missing:,} of {counted(counts.members, 'member')} {'are' if missing > 1 else 'is'} missing: {_CURE}."
-        return Verdict(sentence, is_failure, surplus)
+        return Verdict(sentence, is_failure, surplus, is_missing=True)
     is_told = grown > 0 if counts.surplus is None else grown > ALWAYS_PASS
     if is_told and not counts.only_adds:
         sentence = f"{counts.label}: {counted(grown, 'contact')} more than members and what was known before: {_AUDIT}."
@@ -78,4 +80,4 @@ def too_few_contacts(label: str, rows: int, contacts: int, max_percent: float) -
     missing = max(0, rows - contacts)
     is_failure = missing > ALWAYS_PASS and missing * 100 > max_percent * rows
     sentence = f"{label}: {counted(rows, 'contact')} were imported for it, and it holds {contacts:,}: look at the jobs in Cordial."
-    return Verdict(sentence if missing else "", is_failure, 0)
+    return Verdict(sentence if missing else "", is_failure, 0, is_missing=missing > 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import time
 import typing as t
 from dataclasses import dataclass, field
 
@@ -66,9 +67,10 @@ class Lists:
             for place, known in self.bookmarks.lists.items():
                 self._look_up(place, known)
             for place in self._places_of_audiences():
-                if place not in self._met and (found := self.account.find(place[1])) is not None:
-                    self.bookmarks.remember(place, found)
-                    self._meet(place, found)
+                existing = None if place in self._met else self.account.find(place[1])
+                if existing is not None:
+                    self.bookmarks.remember(place, existing)
+                    self._meet(place, existing)
 
     def lists_for(
         self, stream: str, values: t.Mapping[str, t.Sequence[object]], rejects: dict[int, RejectedError]
@@ -100,14 +102,16 @@ class Lists:
             lists += [target_list] * len(numbers)
         return lists
 
-    def measure(self) -> None:
-        """Note the size of each list after the run.
+    def measure(self, pause: float) -> dict[str, Sizes]:
+        """Wait so many seconds, then note and give the size of each list after the run.
 
         Raises:
-            UserError: If one is gone.
+            UserError: If one is gone, or two audiences go to one.
         """
+        self.look_up()
+        gone = []
         with self.interruptible():
-            gone = []
+            time.sleep(pause)
             for target_list in set(self._met.values()):
                 sizes = self.sizes[target_list.name]
                 if sizes.size_before is not None:
@@ -116,6 +120,7 @@ class Lists:
                         gone.append(target_list)
         if gone:
             raise _gone(gone[0])
+        return self.sizes
 
     def contacts(self) -> int:
         """How many contacts were on the lists before the run; any thread may ask."""

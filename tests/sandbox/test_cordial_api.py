@@ -98,6 +98,15 @@ def test_underscores_in_list_names_are_taken_or_not(box):
     assert cordial(box, "POST", "/accountlists", {"name": "with_another"}).status_code == 422
 
 
+def test_the_count_of_a_list_may_be_late(box):
+    list_id = box.account.add_list("Late")
+    box.account.put_contact("ada@example.com", {}, "none")
+    box.account.join(list_id, "ada@example.com")
+    box.fault("list_count_late", once=True)
+    counts = [cordial(box, "GET", f"/accountlists/{list_id}/count").json()["count"] for _ in range(2)]
+    assert counts == [0, 1]
+
+
 @pytest.mark.parametrize("name", ["Taken", "first_name", "Given name"])
 def test_a_list_name_differs_from_all_lists_and_attributes(box, name):
     box.account.add_attribute("given", "string", "Given name")

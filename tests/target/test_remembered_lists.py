@@ -88,6 +88,13 @@ def test_a_few_who_were_taken_off_by_hand_are_a_warning_in_every_run(box, runs, 
     assert "missing" not in result.log
 
 
+def test_a_count_that_is_late_is_asked_for_again(box, runs):
+    box.fault("list_count_late", nth=2)
+    result = runs.run(members={VIP: 30})
+    assert result.code == 0, result.log
+    assert "missing" not in result.log
+
+
 def test_a_run_without_changes_says_both_sizes(runs):
     result = runs.run(members={VIP: 30})
     assert result.code == 0, result.log
