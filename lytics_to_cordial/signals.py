@@ -65,6 +65,8 @@ class StopSignal:
     @contextlib.contextmanager
     def interruptible(self) -> t.Iterator[None]:
         """A block in which the main thread only waits: a signal that comes in it, or came before, raises Terminated."""
+        # One block may stand in another, which goes on waiting after it.
+        before = self._may_raise
         self._may_raise = True
         try:
             self.check()
@@ -74,4 +76,4 @@ class StopSignal:
             self.check()
             raise
         finally:
-            self._may_raise = False
+            self._may_raise = before

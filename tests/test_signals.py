@@ -26,6 +26,17 @@ def test_a_signal_breaks_off_a_wait(stop):
         signal.raise_signal(signal.SIGUSR1)
 
 
+def test_a_wait_goes_on_after_one_that_stands_in_it(stop):
+    def wait():
+        with stop.interruptible():
+            with stop.interruptible():
+                pass
+            signal.raise_signal(signal.SIGUSR1)
+
+    with pytest.raises(Terminated):
+        wait()
+
+
 def test_a_signal_elsewhere_waits_for_the_next_wait(stop):
     signal.raise_signal(signal.SIGUSR1)
     with pytest.raises(Terminated), stop.interruptible():

@@ -143,7 +143,7 @@ def test_a_signal_while_an_import_of_an_earlier_run_is_awaited_ends_the_run(box)
 def test_a_signal_while_cordial_makes_the_target_wait_ends_the_run(box, path):
     box.fault("rate_limit", 60, path=path)
     with started(quick_config(box)) as running:
-        running.write([AUDIENCE_SCHEMA, enter(ADA)])
+        running.write([state({"at": 0}), AUDIENCE_SCHEMA, enter(ADA)])
         wait_until(lambda: any(call.status == 429 for call in box.requests))
         running.process.send_signal(signal.SIGTERM)
         result = running.result()
