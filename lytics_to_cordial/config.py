@@ -197,7 +197,8 @@ def _check_is_no_mistyped_url(name: str, url: str) -> None:
     scheme, signs = "", ""
     if match := _AFTER_SCHEME.match(url):
         scheme, signs = match[1], match[2]
-        if signs == "://" or (signs, scheme.lower()) == (":///", "file"):
+        # A colon after it begins a password, which is refused in its own words.
+        if signs.rstrip(":") == "://" or (signs, scheme.lower()) == (":///", "file"):
             return
     elif match := _ONE_SLASH.match(url):
         scheme, signs = match[1], ":"

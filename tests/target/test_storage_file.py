@@ -154,7 +154,7 @@ def test_a_file_that_does_not_arrive_whole_is_taken_away_again(box, folder, web)
 )
 def test_a_folder_that_cordial_cannot_reach_is_one_sentence(box, folder, source, words):
     result = run(config_for(box, folder, "", import_source=source), arguments=["--check"])
-    assert result.code == 1
+    assert result.code == 2
     assert words in result.message
 
 

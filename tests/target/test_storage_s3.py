@@ -181,7 +181,7 @@ def test_rejects_that_cannot_be_written_stop_the_state(box, s3):
     environment = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
     environment |= {"AWS_ENDPOINT_URL": s3.meta.endpoint_url, "AWS_REGION": REGION}
     result = run(config, [AUDIENCE_SCHEMA, enter("no address"), state({"at": 1})], env=environment)
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert "The reject report at s3://another-bucket/rejects has no place to write" in result.message
     assert "check that the folder or bucket in rejects_url exists" in result.message
