@@ -74,7 +74,9 @@ class Run:
         self._signal = signal
         self._started = timestamp()
         self._started_at = time.monotonic()
-        self._name = dt.datetime.now(dt.timezone.utc).strftime(RUN_TIME_FORMAT) + secrets.token_hex(4)
+        now = dt.datetime.now(dt.timezone.utc)
+        # Runs of one second sort by time, too.
+        self._name = f"{now.strftime(RUN_TIME_FORMAT)}{now.microsecond:05x}{secrets.token_hex(2)}"
         self._null_marker = f"null-{secrets.token_hex(8)}"
         location = Location.parse(settings.storage_url, "storage_url")
         self._journal = Journal(settings.journal_url, self._name, location.url(), location.tag)

@@ -56,10 +56,6 @@ def nothing_happened(box):
         ({"ledger_url": "s3://someone:hunter2@bucket/ledger"}, "ledger_url must not hold a password"),
         ({"ledger_url": "sftp://someone:hun/ter2@host/ledger"}, "ledger_url must not hold a password"),
         (
-            {"change_detection": "triggers", "triggers_url": "/nowhere/triggers"},
-            "nowhere/triggers is missing: create it, or correct triggers_url",
-        ),
-        (
             {"stream_maps": {"audience_members": {"__filter__": "audience_state == 'enter'"}}},
             "drops exits, so that nobody would ever leave",
         ),

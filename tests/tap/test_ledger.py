@@ -426,7 +426,7 @@ def test_a_disk_that_is_full_is_one_sentence_and_nothing_of_the_part_is_sent(box
 
 def test_an_unknown_kind_of_url_is_one_sentence(box):
     result = run(box.tap_config(ledger_url="ftq://bucket/ledger"))
-    assert "The ledger at ftq://bucket/ledger" in result.error
+    assert "has a URL of a kind that is not known" in result.error
     assert "ledger_url" in result.error
 
 

@@ -119,11 +119,8 @@ def test_a_blank_variable_counts_as_unset(box, text):
     assert code == 0, log
     code, _, log = run_with_environment(blank)
     assert code == 2
-    for name in ("api_key", "storage_url"):
-        assert (
-            f"The setting {name} is missing: set it in meltano.yml, or in .env as TARGET_CORDIAL_{name.upper()}."
-            in log
-        )
+    for name, place in (("api_key", ".env"), ("storage_url", "meltano.yml, or in .env")):
+        assert f"The setting {name} is missing: set it in {place} as TARGET_CORDIAL_{name.upper()}." in log
 
 
 @pytest.mark.parametrize(

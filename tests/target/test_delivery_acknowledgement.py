@@ -202,7 +202,7 @@ def test_a_rejected_enter_is_acknowledged_because_it_is_in_the_reject_report(box
     ]
     assert {entry["reason"] for entry in entries} == {
         "rejected by Cordial",
-        "the identifier is not an e-mail address",
+        "the identifier is not an e-mail address: an email address must have an at-sign",
     }
 
 

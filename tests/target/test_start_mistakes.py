@@ -123,7 +123,10 @@ def test_a_check_says_that_a_field_of_text_goes_into_a_number(box, tmp_path):
         "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}],
     }
     (tmp_path / "catalog.json").write_text(json.dumps({"streams": [entry]}))
-    result = run(quick_config(box), arguments=["--check", "--catalog", str(tmp_path / "catalog.json")])
+    result = run(
+        quick_config(box, list_name="Case"),
+        arguments=["--check", "--catalog", str(tmp_path / "catalog.json")],
+    )
     assert (
         "note     field        lifetime_value holds text: of it, only what is a number goes into lifetime_value"
         in result.output

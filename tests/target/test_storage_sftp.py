@@ -32,7 +32,7 @@ def home_with_known_hosts(tmp_path, text):
 
 
 def assert_nothing_happened(box, result):
-    assert result.code == 1
+    assert result.code == 2
     assert result.states == []
     assert box.contacts() == {}
     assert box.jobs() == []
