@@ -317,6 +317,7 @@ def _few_slices(monkeypatch):
     monkeypatch.setattr(scan, "SLICES", 4)
 
 
+@pytest.mark.timeout(1800)  # 200 histories are minutes, and a failure is made small for as long again
 @pytest.mark.parametrize("part", range(PARTS))
 @settings(
     max_examples=HISTORIES // IN_A_ROW // PARTS,

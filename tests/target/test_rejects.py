@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, exit_, record, run, schema, started, state
+from tests.target.running import (
+    AUDIENCE_SCHEMA,
+    LIST,
+    enter,
+    exit_,
+    record,
+    run,
+    schema,
+    started,
+    state,
+    wait_until,
+)
 from tests.target.servers import new_key, public_line, sftp_server
 
 
@@ -190,12 +201,10 @@ def test_the_closing_line_counts_both_kinds_of_rejects(box):
 
 
 def test_many_rejects_leave_memory_before_the_input_ends(box):
-    messages = [AUDIENCE_SCHEMA, *[enter(f"nobody {number}") for number in range(2_500)]]
+    rows = [enter(f"nobody {number}") for number in range(2_500)]
     with started(box.target_config(max_reject_percent=100)) as running:
-        running.write(messages)
-        folder = Path(box.folder, "rejects")
-        while len(list(folder.glob("*"))) < 2:
-            assert running.process.poll() is None
+        running.write([AUDIENCE_SCHEMA, state({"at": 1}), *rows])
+        wait_until(lambda: len(list(Path(box.folder, "rejects").glob("*"))) == 2)
         running.end_input()
         assert running.result().code == 0
     assert [line["record"]["email"] for line in report(box)] == [f"nobody {n}" for n in range(2_500)]
