@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 import typing as t
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 FailureClass: t.TypeAlias = t.Literal["transient", "person", "program", "signal"]
 """What helps after a failure: another try, a person, a repair of the program; or nothing failed and a signal ended it."""
@@ -31,6 +32,15 @@ def joined(errors: Sequence[UserError]) -> UserError:
     """Several errors as one; it is transient only if all of them are."""
     kind = TransientError if all(isinstance(error, TransientError) for error in errors) else UserError
     return kind(" ".join(map(str, errors)))
+
+
+@contextlib.contextmanager
+def collected(errors: list[UserError]) -> Iterator[None]:
+    """Keep the error of a block about one thing, so that it keeps nothing else from being done."""
+    try:
+        yield
+    except UserError as error:
+        errors.append(error)
 
 
 def without_message(error: BaseException) -> str:

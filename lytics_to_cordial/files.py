@@ -29,6 +29,7 @@ from lytics_to_cordial.filesystems import (
     append,
     is_object_store,
     modified_at,
+    needed_packages,
     open_url,
     quieten_packages,
 )
@@ -285,11 +286,7 @@ class Folder:
                     self._opened.append(self._open_files())
                 return self._opened[0]
         except ImportError as error:
-            extra = EXTRAS.get(self._scheme)
-            cure = f"lytics-to-cordial[{extra}]" if extra else f"what fsspec reads {self._scheme}:// with"
-            raise NoFolderError(
-                f"A {self._scheme}:// {self._setting} needs more packages: install {cure}."
-            ) from error
+            raise NoFolderError(needed_packages(self._setting, self._scheme)) from error
         except ValueError as error:
             # fsspec's message may repeat an option's value.
             raise NoFolderError(

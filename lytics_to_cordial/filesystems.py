@@ -58,12 +58,19 @@ def check_scheme(setting: str, url: str) -> None:
     scheme = url.partition("://")[0] if "://" in url else "file"
     extra = EXTRAS.get(scheme)
     if extra is not None and find_spec(_PACKAGES[extra]) is None:
-        raise UserError(f"A {scheme}:// {setting} needs more packages: install lytics-to-cordial[{extra}].")
+        raise UserError(needed_packages(setting, scheme))
     if scheme not in fsspec.available_protocols():
         raise UserError(
             f"The setting {setting} has a URL of a kind that is not known: set it to a path, or a URL that fsspec knows, such as "
             "s3://bucket/folder."
         )
+
+
+def needed_packages(setting: str, scheme: str) -> str:
+    """What to install for a setting's URLs of a scheme."""
+    extra = EXTRAS.get(scheme)
+    packages = f"lytics-to-cordial[{extra}]" if extra else f"what fsspec reads {scheme}:// with"
+    return f"A {scheme}:// {setting} needs more packages: install {packages}."
 
 
 def quieten_packages() -> None:

@@ -22,7 +22,7 @@ _OWN_LOGGERS = ("tap-lytics-audience", "target-cordial", "lytics_to_cordial")
 
 _VALUES = re.compile(r'"[^"]*"|\d[\d ()/-]{5,}\d')
 """What may be a person's: a value in quotes, a number as long as one of a telephone."""
-_ADDRESSES = re.compile(r"\S+(?:@|%40)\S+")
+_ADDRESSES = re.compile(r"(?<!\S)\S+(?:@|%40)\S+")
 _QUOTED = re.compile("“[^”]*”")
 
 _secrets: set[str] = set()
@@ -67,7 +67,11 @@ class _CleanLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == METRICS_LOGGER_NAME:
             return True
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            # A library's own mistake in a line of its log must not end a run.
+            text = str(record.msg)
         text = cleaned(text) if record.name.startswith(_OWN_LOGGERS) else _masked(text)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:

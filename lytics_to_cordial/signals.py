@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
 import typing as t
+
+if t.TYPE_CHECKING:
+    from types import FrameType
 
 RESEND_SECONDS = 0.02
 
@@ -31,31 +35,41 @@ class StopSignal:
     def __init__(self) -> None:
         self._number: int | None = None
         self._may_raise = False
-        self._was_swallowed = False
+        self._comes_again = False
 
-    def handle(self, number: int) -> None:
-        """Take a signal; a second one ends the process at once.
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal that came while a frame ran; a second one ends the process at once.
 
         Raises:
             Terminated: If the main thread waits.
         """
-        if self._number is not None and not self._was_swallowed:
+        if self._number is not None and not self._comes_again:
             os._exit(128 + number)
         self._number = number
-        self._was_swallowed = False
-        if self._may_raise:
-            sys.unraisablehook = self._resend
-            raise Terminated(number)
+        self._comes_again = False
+        if not self._may_raise:
+            return
+        if _is_logging(frame):
+            # Broken off as it gives back the lock of the log, it would keep it, and threads would wait for it for ever.
+            self._resend(number)
+            return
+        sys.unraisablehook = self._take_swallowed
+        raise Terminated(number)
 
-    def _resend(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Send the signal once more in a moment: Python drops what is raised while it clears away an object.
+    def _take_swallowed(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Send the signal once more: Python drops what is raised while it clears away an object.
 
         Other complaints of objects are dropped too: they come of the interruption, and the run ends anyway. An example is a
         temporary file that was deleted before the library which asked for it noted its path.
         """
         if isinstance(unraisable.exc_value, Terminated):
-            self._was_swallowed = True
-            threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
+            self._resend(unraisable.exc_value.number)
+
+    def _resend(self, number: int) -> None:
+        self._comes_again = True
+        timer = threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
 
     def check(self) -> None:
         """Raise Terminated if a signal came."""
@@ -77,3 +91,12 @@ class StopSignal:
             raise
         finally:
             self._may_raise = before
+
+
+def _is_logging(frame: FrameType | None) -> bool:
+    """Whether a line of the log is being written."""
+    while frame is not None:
+        if frame.f_code.co_filename == logging.__file__:
+            return True
+        frame = frame.f_back
+    return False

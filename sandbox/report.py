@@ -44,4 +44,4 @@ def jobs(listed: t.Sequence[dict[str, t.Any]]) -> t.Iterator[str]:
         name = metadata.get("importName") or metadata.get("name") or "(no name)"
         counts = ", ".join(f"{result[name]} {name}" for name in COUNTERS if int(result.get(name, 0)))
         rows = f"{result['totalRecords']} rows" if "totalRecords" in result else ""
-        yield f"    {job['jobName']:<16}{name:<48}{job['status']:<11}{rows:>12}  {counts}".rstrip()
+        yield f"    {job['jobName']:<16}{name:<60}{job['status']:<11}{rows:>12}  {counts}".rstrip()

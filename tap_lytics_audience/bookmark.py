@@ -129,18 +129,16 @@ def check_identifier(state: StreamState, identifier_field: str) -> None:
 
 def read_positions(state: StreamState) -> dict[str, str]:
     """The manifests that the state names, of whatever generation, by the id of the audience."""
-    audiences = state.get("audiences") or {}
     names = {
-        audience_id: str(entry.get("position", "")).rpartition("/")[2]
-        for audience_id, entry in audiences.items()
-        if isinstance(entry, dict)
+        audience_id: _text(entry.get("position")).rpartition("/")[2]
+        for audience_id, entry in state.get("audiences", {}).items()
     }
     return {audience_id: name for audience_id, name in names.items() if name}
 
 
 def read_bookmark(state: StreamState, audience_id: str) -> Bookmark | None:
     """An audience's bookmark; None if the state has none."""
-    entry = (state.get("audiences") or {}).get(audience_id)
+    entry = state.get("audiences", {}).get(audience_id)
     if entry is None:
         return None
     members = entry.get("members")
@@ -169,10 +167,9 @@ def check_slug(state: StreamState, slug: str, audience_id: str) -> None:
     Raises:
         UserError: If it means another one now.
     """
-    audiences = state.get("audiences") or {}
+    audiences = state.get("audiences", {})
     for known_id, entry in audiences.items():
-        is_other = isinstance(entry, dict) and entry.get("slug") == slug and known_id != audience_id
-        if is_other and audience_id not in audiences:
+        if entry.get("slug") == slug and known_id != audience_id and audience_id not in audiences:
             raise UserError(
                 f"The audience {slug!r} is another one now (id {audience_id}, was {known_id}), so its members were not compared: if it "
                 "takes the old one's place, run once with --full-refresh; else put the ids in audiences."

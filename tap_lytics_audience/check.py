@@ -9,6 +9,7 @@ from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
+from tap_lytics_audience.lytics.lookup import CONTROLS
 from tap_lytics_audience.lytics.profiles import Profiles
 from tap_lytics_audience.triggers.files import LandedFiles
 
@@ -18,7 +19,6 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.lytics.audiences import Audience
     from tap_lytics_audience.settings import Settings
 
-CONTROLS = 5
 SHOWN_FIELDS = 50
 
 

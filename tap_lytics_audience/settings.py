@@ -15,6 +15,9 @@ from lytics_to_cordial.config import (
 )
 from lytics_to_cordial.errors import UserError
 
+OFF_PERCENT = 100
+"""At it, max_exit_percent holds nothing back."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -111,34 +114,35 @@ class Settings:
                     f"The setting {name} must not hold a password, as it is shown in messages: give credentials by the environment, such "
                     "as AWS_SECRET_ACCESS_KEY, or FSSPEC_SFTP_PASSWORD."
                 )
-        settings.check_ledger()
+        _check_ledger(settings)
         if settings.change_detection == "triggers" and settings.triggers_url is None:
             raise UserError(
                 "The setting triggers_url is missing: set it to the folder where trigger messages land, or change_detection to scan."
             )
         return settings
 
-    def check_ledger(self) -> None:
-        """See that there is a ledger where one is needed.
-
-        Raises:
-            UserError: If there is none.
-        """
-        if self.ledger_url is None and not self.snapshot:
-            raise UserError(
-                "The setting ledger_url is missing: set it in meltano.yml, or in .env as TAP_LYTICS_AUDIENCE_LEDGER_URL."
-            )
-        if self.ledger_url is None and not self.existing_users:
-            raise UserError(
-                "A snapshot without the members of the first run needs the ledger, which alone knows who they are: set ledger_url, or "
-                "existing_users to true."
-            )
-
     @property
     def warnings(self) -> list[str]:
         """What works and should not be so, one sentence each."""
-        warning = clear_text_warning("api_url", self.api_url)
-        return [] if warning is None else [warning]
+        warnings = [clear_text_warning("api_url", self.api_url)]
+        if self.max_exit_percent >= OFF_PERCENT and not self.snapshot:
+            warnings.append(
+                "max_exit_percent is 100: exits are sent however many they are, also if they leave nobody. Set it lower after this run."
+            )
+        return [warning for warning in warnings if warning is not None]
+
+
+def _check_ledger(settings: Settings) -> None:
+    """See that there is a ledger where one is needed."""
+    if settings.ledger_url is None and not settings.snapshot:
+        raise UserError(
+            "The setting ledger_url is missing: set it in meltano.yml, or in .env as TAP_LYTICS_AUDIENCE_LEDGER_URL."
+        )
+    if settings.ledger_url is None and not settings.existing_users:
+        raise UserError(
+            "A snapshot without the members of the first run needs the ledger, which alone knows who they are: set ledger_url, or "
+            "existing_users to true."
+        )
 
 
 CONFIG_JSONSCHEMA = settings_schema(Settings)

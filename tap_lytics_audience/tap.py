@@ -199,8 +199,8 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         if self._source.errors:
             raise joined(list({str(error): error for error in self._source.errors}.values()))
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
-        self.signal.handle(signum)
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        self.signal.handle(signum, frame)
 
 
 def _is_no_noise(record: logging.LogRecord) -> bool:

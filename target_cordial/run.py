@@ -292,6 +292,8 @@ class Run:
         if not self.delivery.records:
             return None
         read = f"{'All' if self._is_all_read else 'So far'} {self.delivery.records:,} records read"
+        if self._members is not None and self._is_all_read:
+            return f"{read}; the lists are read back."
         return f"{read}; {self.delivery.progress()}."
 
     def _summarize(self, outcome: str, failure: BaseException | None) -> None:
@@ -307,7 +309,8 @@ class Run:
                 logger.info("Plan: %s", line)
         else:
             log_records(totals, rejects.count)
-            for line in list_lines(totals, sizes, members):
+            # Lists that are held against all members have lines of their own.
+            for line in list_lines(totals, sizes if self._members is None else {}, members):
                 logger.info("%s", line)
             if totals.inserted:
                 logger.info(

@@ -152,7 +152,7 @@ class TargetCordial(ConfiguredPlugin, Target):
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        self._signal.handle(signum)
+        self._signal.handle(signum, frame)
 
     @classmethod
     def invoke(  # type: ignore[override]  # noqa: PLR0913 - each option of the command line

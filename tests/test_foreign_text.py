@@ -96,6 +96,7 @@ def test_what_a_service_says_is_fit_to_be_shown_whatever_call_it_answers(monkeyp
         ("line\r\nbreak\ttab\x1b[2J", r"“line\r\nbreak\ttab\x1b[2J”"),
         (f"user:{SECRET}@host", "“(address)”"),
         (f"key={SECRET}", "“key=(secret)”"),
+        ("a" * 19_000 + " " + "b@" * 400, f"“{'a' * 300}”"),
         ("key=s3cr%26t%2Fof%2Bthe-key", "“key=(secret)”"),
         ("a”b“c", "“a'b'c”"),
         ("half \ud83d and \u200b", r"“half \ud83d and \u200b”"),
@@ -126,19 +127,26 @@ def test_lines_of_the_log_are_cleaned_those_of_libraries_without_tracebacks_and_
     monkeypatch.setattr(root, "handlers", [handler])
     foreign_text.clean_log()
     logging.getLogger("target-cordial").warning("List %s of ftp://me@host %s", "a\nb", SECRET)
+    logging.getLogger("some.library").warning("%d of a library", "no number")
     try:
         raise ValueError(FOREIGN)
     except ValueError:
         logging.getLogger("some.library").exception("It failed: %s", FOREIGN)
-    own, theirs = handler.stream.getvalue().splitlines()
+    own, faulty, theirs = handler.stream.getvalue().splitlines()
     assert own == r"List a\nb of ftp://me@host (secret)"
+    assert faulty == "%d of a library"
     assert_fit_to_be_shown(theirs)
     assert "Unexpected ValueError (test_foreign_text.py:" in theirs
 
 
 def test_errors_of_libraries_in_sentences_are_quoted():
     maps = {"audience_members": {"x": f"unknown('{SECRET}\x1b')", "__filter__": "(("}}
-    config = {"api_key": SECRET, "storage_url": "sftp://127.0.0.1/x", "stream_maps": maps}
+    config = {
+        "api_key": SECRET,
+        "storage_url": "sftp://me@127.0.0.1/x",
+        "storage_password": "p",
+        "stream_maps": maps,
+    }
     result = run(config, [AUDIENCE_SCHEMA])
     assert result.code != 0
     assert "The setting stream_maps " in result.message

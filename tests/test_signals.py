@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
+import logging
 import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -16,7 +19,7 @@ from lytics_to_cordial.signals import StopSignal, Terminated
 def stop(monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     stop = StopSignal()
-    before = signal.signal(signal.SIGUSR1, lambda number, _: stop.handle(number))
+    before = signal.signal(signal.SIGUSR1, stop.handle)
     yield stop
     signal.signal(signal.SIGUSR1, before)
 
@@ -88,3 +91,29 @@ def test_a_signal_that_a_library_turns_into_an_error_of_its_own_is_still_a_signa
 
     with pytest.raises(Terminated), stop.interruptible():
         query()
+
+
+def test_a_signal_while_a_line_of_the_log_is_written_comes_after_it_and_leaves_the_log_to_others(stop):
+    signals = [signal.SIGUSR1]
+
+    class Interrupted(logging.StreamHandler):
+        def release(self):
+            if signals:
+                signal.raise_signal(signals.pop())
+            super().release()
+
+    handler = Interrupted(io.StringIO())
+    line = logging.makeLogRecord({"msg": "Created list"})
+
+    def work():
+        with stop.interruptible():
+            handler.handle(line)
+            time.sleep(60)
+
+    with pytest.raises(Terminated):
+        work()
+    other = threading.Thread(target=handler.handle, args=(line,), daemon=True)
+    other.start()
+    other.join(10)
+    assert not other.is_alive()
+    assert handler.stream.getvalue() == "Created list\n" * 2

@@ -16,7 +16,8 @@ import msgspec
 from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.http import Service
-from tap_lytics_audience.lytics.audiences import Audience, nearest
+from lytics_to_cordial.near_names import suggestion
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.lytics.schema import Field
 
 if t.TYPE_CHECKING:
@@ -119,8 +120,7 @@ class Lytics:
             raise LyticsError(
                 f"Lytics' answer about audience {name!r} holds no id of an audience: check audiences."
             )
-        # A slug may be the name of another call, such as "sizes".
-        audience = audience or self._listed(name)
+        audience = audience or self._listed(name)  # its slug may be the name of another call, such as "sizes"
         if audience.table != "user":
             raise LyticsError(
                 f"The audience {name!r} holds {audience.table}, not people: choose a user audience in audiences."
@@ -249,17 +249,20 @@ class Lytics:
     def _listed(self, name: str) -> Audience:
         """The audience of exactly this slug or id in the list of all."""
         audiences: list[Audience] = []
-        with contextlib.suppress(LyticsError):
+        try:
             audiences = self.audiences()
+        except LyticsError as error:
+            if isinstance(error, LyticsUnavailableError):
+                raise
         for audience in audiences:
             if name in {audience.slug, audience.id}:
                 return audience
-        near = nearest(name, audiences)
-        if near is None:
-            cure = "correct audiences, by slug or id, or create it again"
-        else:
-            cure = f"did you mean {near.slug!r}? Correct audiences, by slug or id, or create it again"
-        raise LyticsError(f"Lytics has no audience {name!r}: {cure}.", HTTPStatus.NOT_FOUND)
+        slugs = {text: audience.slug for audience in audiences for text in (audience.id, audience.name)}
+        raise LyticsError(
+            f"Lytics has no audience {name!r}: correct audiences, by slug or id, or create it again"
+            f"{suggestion(name, slugs | {slug: slug for slug in slugs.values()}) or '.'}",
+            HTTPStatus.NOT_FOUND,
+        )
 
     def _data(self, method: str, path: str, query: dict[str, str] | None = None) -> t.Any:
         return self._call(self._service.request(method, path, query), path, _with_data)["data"]

@@ -1,8 +1,7 @@
-"""Audiences as Lytics has them, and which one somebody may have meant."""
+"""Audiences as Lytics has them."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing as t
 from dataclasses import dataclass
@@ -47,14 +46,3 @@ class Audience:
             table=str(answer.get("table") or "user"),
             is_invalid=bool(answer.get("invalid")),
         )
-
-
-def nearest(name: str, audiences: t.Iterable[Audience]) -> Audience | None:
-    """The audience whose slug, name or id is most like a text; None if none is like it."""
-    texts = {
-        text.casefold(): audience
-        for audience in audiences
-        for text in (audience.name, audience.id, audience.slug)
-    }
-    near = difflib.get_close_matches(name.casefold(), texts, 1)
-    return texts[near[0]] if near else None

@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.database import quoted
+from tap_lytics_audience.lytics.lookup import CONTROLS
 from tap_lytics_audience.members.block import COLUMNS
 from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
 from tap_lytics_audience.members.known import MEMBER, fingerprint, half_hash
@@ -30,7 +31,6 @@ BLOCKS = 20
 """A large ledger is joined about this many times. Each join reads all of it."""
 MAX_BLOCK_ROWS = 500_000
 """A block's members are held in memory while they are joined."""
-CONTROLS = 5
 LEDGER_CONTROLS = 50
 """Of so many members whom the ledger holds, some should still be members."""
 _PLAIN = r'[^"\\[:cntrl:]]+'

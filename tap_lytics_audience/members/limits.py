@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-
 from lytics_to_cordial.errors import TransientError, UserError
+from tap_lytics_audience.settings import OFF_PERCENT
 
 FEW_EXITS = 10
 """So many exits pass whatever the percentage: a small audience changes by large shares."""
 FEW_LAST_EXITS = 3
 """So many exits may leave nobody."""
-OFF_PERCENT = 100
 CAPPED_TOTAL = 10_000
 """A search index may count no further (not known of Lytics')."""
-
-logger = logging.getLogger("tap-lytics-audience")
-
-
-def warn_if_off(max_exit_percent: float) -> None:
-    """Say that no number of exits is held back, if that is so."""
-    if max_exit_percent >= OFF_PERCENT:
-        logger.warning(
-            "max_exit_percent is 100: exits are sent however many they are, also if they leave nobody. Set it lower after this run."
-        )
 
 
 def check_exits(

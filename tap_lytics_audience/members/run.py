@@ -1,73 +1,61 @@
-"""A run over the followed audiences: what it needs, opened before anything is sent."""
+"""The beginning of a run over the followed audiences: which they are, and the run's place in the pipeline's ledger."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
-import logging
 import typing as t
 
-from lytics_to_cordial.database import Database
-from lytics_to_cordial.errors import UserError, joined
+from lytics_to_cordial.errors import UserError, collected, joined
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience import bookmark
-from tap_lytics_audience.members import limits
-from tap_lytics_audience.members.audience import AudiencePass
-from tap_lytics_audience.members.block import Block
-from tap_lytics_audience.members.changes import Changes, Rules, older_selections
-from tap_lytics_audience.members.exits import Exits
-from tap_lytics_audience.members.known import Known
-from tap_lytics_audience.members.ledger import Ledger
-from tap_lytics_audience.members.pipeline import acknowledged_manifests, begin_run, begin_snapshot
-from tap_lytics_audience.members.reading import Reading
-from tap_lytics_audience.members.selection import Selection, digest_fields
-from tap_lytics_audience.members.snapshot import SnapshotPass
-from tap_lytics_audience.members.touched import Touched
-from tap_lytics_audience.triggers.events import TriggerFiles
+from tap_lytics_audience.members.pipeline import begin_run, begin_snapshot
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from lytics_to_cordial.database import Tables
-    from tap_lytics_audience.bookmark import Bookmark
     from tap_lytics_audience.lytics.api import Lytics
     from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.members.manifest import Manifest
-    from tap_lytics_audience.members.reading import Account
     from tap_lytics_audience.settings import Settings
 
 NO_LEDGER = bookmark.LedgerRun(ledger="", generation="", number=1)
 """How the state names a snapshot without a ledger."""
-LOOK_BACK = dt.timedelta(hours=1)
-"""Trigger messages can land in another order than their events happened."""
-
-logger = logging.getLogger("tap-lytics-audience")
 
 
-def followed_audiences(lytics: Lytics, settings: Settings) -> tuple[dict[str, Audience], list[UserError]]:
-    """The audiences that are followed, by the names in the settings, and an error for each that is not there.
+def followed_audiences(lytics: Lytics, settings: Settings, errors: list[UserError]) -> dict[str, Audience]:
+    """The audiences that are followed, by the names in the settings.
+
+    Args:
+        lytics: The account.
+        settings: Name them.
+        errors: Get one for each that is not there.
 
     Raises:
         UserError: If none is there.
     """
     audiences: dict[str, Audience] = {}
-    errors: list[UserError] = []
     for name in settings.audiences:
-        with _collected(errors):
+        with collected(errors):
             audiences[name] = lytics.audience(name)
     if errors and not audiences:
         raise joined(errors)
-    return audiences, errors
+    return audiences
 
 
 def begin(
-    settings: Settings, followed: Mapping[str, Audience], state: bookmark.StreamState
-) -> tuple[list[Audience], list[UserError]]:
+    settings: Settings,
+    followed: Mapping[str, Audience],
+    state: bookmark.StreamState,
+    errors: list[UserError],
+) -> list[Audience]:
     """Begin a run in the pipeline's ledger, and name it in the state.
 
+    Args:
+        settings: How the audiences are read.
+        followed: The audiences, by their names in the settings.
+        state: The stream's state.
+        errors: Get one for each audience that is no longer the one that the state knows by its slug.
+
     Returns:
-        The audiences to read, each once, and an error for each that is no longer the one that the state knows by its slug.
+        The audiences to read, each once.
 
     Raises:
         UserError: If ledger, state and settings do not belong together, or no audience is left.
@@ -75,269 +63,19 @@ def begin(
     bookmark.check_form(state)
     bookmark.check_identifier(state, settings.identifier_field)
     audiences: dict[str, Audience] = {}
-    errors: list[UserError] = []
     for name, audience in followed.items():
-        with _collected(errors):
+        with collected(errors):
             if name != audience.id:
                 bookmark.check_slug(state, name, audience.id)
             audiences[audience.id] = audience
     if errors and not audiences:
         raise joined(errors)
-    pipeline = None if settings.ledger_url is None else _folder(settings.ledger_url)
+    pipeline = None if settings.ledger_url is None else Folder(settings.ledger_url, setting="ledger_url")
     if settings.snapshot:
         taken = NO_LEDGER if pipeline is None else begin_snapshot(pipeline, state.get("ledger"))
         bookmark.begin_snapshot(state, taken, list(audiences))
     elif pipeline is not None:
-        limits.warn_if_off(settings.max_exit_percent)
         positions = bookmark.read_positions(state)
         run = begin_run(pipeline, state.get("ledger"), state.get("generation"), positions)
         bookmark.begin(state, run, settings.identifier_field, list(audiences))
-    return list(audiences.values()), errors
-
-
-@contextlib.contextmanager
-def open_passes(
-    account: Account, audiences: list[Audience], state: bookmark.StreamState, folder: Path
-) -> Iterator[tuple[list[AudiencePass], list[UserError]]]:
-    """Open a pass over each audience of a run that has begun, and give an error for each whose ledger or messages cannot be read.
-
-    Args:
-        account: What is read, and how.
-        audiences: The audiences.
-        state: The stream's state.
-        folder: The run's folder on this machine.
-    """
-    pipeline = _pipeline(account.settings, folder)
-    errors: list[UserError] = []
-    passes: list[AudiencePass] = []
-    acknowledged = acknowledged_manifests(pipeline)
-    with contextlib.ExitStack() as stack:
-        database = stack.enter_context(contextlib.closing(Database(folder)))
-        for audience in audiences:
-            opened = _open_pass(
-                account,
-                audience,
-                Ledger(pipeline, audience.id, folder),
-                database.tables(),
-                bookmark.read_bookmark(state, audience.id),
-                folder,
-                generation=state["generation"],
-                acknowledged=acknowledged.get(audience.id),
-            )
-            with _collected(errors):
-                passes.append(stack.enter_context(opened))
-        try:
-            _read_triggers(account.settings, passes)
-        except UserError as error:
-            errors.append(error)
-            # A full scan needs no messages.
-            passes = [audience_pass for audience_pass in passes if audience_pass.triggers_since is None]
-        yield passes, errors
-
-
-@contextlib.contextmanager
-def open_snapshots(
-    account: Account, audiences: list[Audience], state: bookmark.StreamState, folder: Path
-) -> Iterator[tuple[list[SnapshotPass], list[UserError]]]:
-    """Open a snapshot of each audience of a run that has begun; as `open_passes`."""
-    pipeline = _pipeline(account.settings, folder)
-    errors: list[UserError] = []
-    passes: list[SnapshotPass] = []
-    with contextlib.ExitStack() as stack:
-        database = stack.enter_context(contextlib.closing(Database(folder)))
-        for audience in audiences:
-            ledger = Ledger(pipeline, audience.id, folder)
-            kept = bookmark.read_bookmark(state, audience.id)
-            opened = _open_snapshot(account, audience, ledger, database.tables(), kept, folder)
-            with _collected(errors):
-                passes.append(stack.enter_context(opened))
-        yield passes, errors
-
-
-@contextlib.contextmanager
-def open_sample(account: Account, audience: Audience, folder: Path) -> Iterator[Reading]:
-    """Open an audience of which a few members are read. The ledger is left alone."""
-    rules = Rules(existing_users=True, profile_updates=False, is_first_pass=True, is_scanned=False)
-    with contextlib.closing(Database(folder)) as database:
-        ledger = Ledger(_pipeline(account.settings, folder), audience.id, folder)
-        with _open_reading(account, audience, ledger, database.tables(), folder, rules) as (_, reading):
-            yield reading
-
-
-@contextlib.contextmanager
-def _open_pass(
-    account: Account,
-    audience: Audience,
-    ledger: Ledger,
-    tables: Tables,
-    bookmark: Bookmark | None,
-    folder: Path,
-    *,
-    generation: str,
-    acknowledged: str | None,
-) -> Iterator[AudiencePass]:
-    """Open a pass.
-
-    Args:
-        account: What is read, and how.
-        audience: The audience.
-        ledger: Its ledger.
-        tables: Empty tables for it.
-        bookmark: How far it was sent; None if the state does not say.
-        folder: The run's folder on this machine.
-        generation: The ledger's generation.
-        acknowledged: The newest manifest of it that any run's state named.
-
-    Raises:
-        UserError: If the ledger cannot be read.
-    """
-    settings = account.settings
-    ledger.open(
-        None if bookmark is None else bookmark.manifest(generation),
-        identifier_field=settings.identifier_field,
-        slug=audience.slug,
-        acknowledged=acknowledged,
-    )
-    ledger.delete_dropped(settings.ledger_keep_days)
-    slug, name = _kept_names(audience, bookmark, ledger.manifest)
-    ledger.update(slug=slug, audience_name=name)
-    rules = Rules(
-        existing_users=settings.existing_users,
-        profile_updates=settings.profile_updates,
-        is_first_pass=not ledger.manifest.is_complete,
-        is_scanned=ledger.manifest.is_scanned,
-    )
-    with _open_reading(account, audience, ledger, tables, folder, rules) as (known, reading):
-        yield AudiencePass(
-            reading=reading,
-            ledger=ledger,
-            generation=generation,
-            bookmark=bookmark,
-            known=known,
-        )
-
-
-@contextlib.contextmanager
-def _open_snapshot(
-    account: Account,
-    audience: Audience,
-    ledger: Ledger,
-    tables: Tables,
-    bookmark: Bookmark | None,
-    folder: Path,
-) -> Iterator[SnapshotPass]:
-    """Open a snapshot. Its state can be that of another loader, or none: so it goes by the last that the ledger knows."""
-    settings = account.settings
-    position = ledger.newest_position()
-    ledger.open(position, identifier_field=settings.identifier_field, slug=audience.slug)
-    slug, name = _kept_names(audience, bookmark, ledger.manifest)
-    ledger.update(slug=slug, audience_name=name)
-    rules = Rules(
-        existing_users=settings.existing_users,
-        profile_updates=settings.profile_updates,
-        is_first_pass=False,
-        is_scanned=ledger.manifest.is_scanned,
-        is_snapshot=True,
-    )
-    with _open_reading(account, audience, ledger, tables, folder, rules) as (_, reading):
-        yield SnapshotPass(reading, ledger)
-
-
-@contextlib.contextmanager
-def _open_reading(
-    account: Account, audience: Audience, ledger: Ledger, tables: Tables, folder: Path, rules: Rules
-) -> Iterator[tuple[Known, Reading]]:
-    """What the ledger holds of an audience, and the audience to be read."""
-    own_folder = folder / audience.id
-    own_folder.mkdir(mode=0o700)
-    settings = account.settings
-    fields = digest_fields((name for name, _ in account.sent), settings.identifier_field)
-    known = Known(tables)
-    known.load(ledger)
-    selection = Selection(
-        identifier=settings.identifier_field,
-        account=account.kinds,
-        sent=account.sent,
-        fields=fields,
-        compared=older_selections(known.selections, fields),
-    )
-    block = Block(own_folder, selection)
-    try:
-        reading = Reading(
-            account=account,
-            audience=audience,
-            slug=ledger.manifest.slug or audience.slug,
-            name=ledger.manifest.audience_name or audience.name,
-            changes=Changes(tables, known, fields, rules),
-            leaving=Exits(tables),
-            touched=Touched(tables, own_folder),
-            selection=selection,
-            block=block,
-        )
-        yield known, reading
-    finally:
-        block.close()
-        tables.close()
-
-
-@contextlib.contextmanager
-def _collected(errors: list[UserError]) -> Iterator[None]:
-    """A block about one audience, whose error must not keep the others from being read."""
-    try:
-        yield
-    except UserError as error:
-        errors.append(error)
-
-
-def _kept_names(audience: Audience, bookmark: Bookmark | None, manifest: Manifest) -> tuple[str, str]:
-    """Slug and name at the first run: a renamed audience must not start a second list."""
-    slug, name = manifest.slug, manifest.audience_name
-    if bookmark is not None:
-        slug, name = bookmark.slug or slug, bookmark.name or name
-    if slug and (slug, name) != (audience.slug, audience.name):
-        logger.warning(
-            "The audience %s (%s) was renamed to %s (%s) in Lytics: records keep the old names, so that no second list begins.",
-            slug,
-            name,
-            audience.slug,
-            audience.name,
-        )
-    return slug or audience.slug, name or audience.name
-
-
-def _pipeline(settings: Settings, folder: Path) -> Folder:
-    """The folder of the ledger. Without one, a snapshot has a ledger that goes with the run."""
-    return _folder(settings.ledger_url or str(folder / "ledger"))
-
-
-def _folder(url: str) -> Folder:
-    return Folder(url, setting="ledger_url")
-
-
-def _read_triggers(settings: Settings, passes: list[AudiencePass]) -> None:
-    """Give each pass the trigger messages that concern its audience."""
-    if settings.change_detection == "scan" or settings.triggers_url is None:
-        return
-    since = {audience_pass.reading.audience.id: audience_pass.triggers_since for audience_pass in passes}
-    starts = [start for start in since.values() if start is not None]
-    names = {
-        name: reading.audience.id
-        for reading in (audience_pass.reading for audience_pass in passes)
-        for name in (reading.audience.id, reading.audience.slug, reading.slug)
-    }
-    files = TriggerFiles(settings.triggers_url, audiences=names, identifier_field=settings.identifier_field)
-    by_id = {audience_pass.reading.audience.id: audience_pass for audience_pass in passes}
-    # Also where all audiences are scanned this time: a folder that is missing should be known before it is needed.
-    first = min(starts, default=dt.datetime.now(dt.timezone.utc))
-    for event in files.events(first - LOOK_BACK):
-        start = since[event.audience_id]
-        if start is not None and event.landed_at >= start - LOOK_BACK:
-            by_id[event.audience_id].reading.touched.add(event)
-    for audience_pass in passes:
-        audience_pass.messages_wait_since = files.unfinished_since
-    if files.without_identifier:
-        logger.warning(
-            "%d trigger messages have no %s: the next full scan looks at the people they mean.",
-            files.without_identifier,
-            settings.identifier_field,
-        )
+    return list(audiences.values())

@@ -21,13 +21,9 @@ from tap_lytics_audience.lytics.identifier import check_identifier_field
 from tap_lytics_audience.lytics.schema import as_columns, json_schema, type_name
 from tap_lytics_audience.members.kinds import Change
 from tap_lytics_audience.members.ledger import timestamp
+from tap_lytics_audience.members.opening import open_passes, open_sample, open_snapshots
 from tap_lytics_audience.members.reading import Account
-from tap_lytics_audience.members.run import (
-    begin,
-    open_passes,
-    open_sample,
-    open_snapshots,
-)
+from tap_lytics_audience.members.run import begin
 from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.messages import RecordFormat
 from tap_lytics_audience.stream_maps import check_exits_pass
@@ -139,15 +135,14 @@ class AudienceMembersStream(Stream):
         with source.signal.interruptible():
             if not source.settings.snapshot:
                 self._check_exits_pass()
-            self._audiences, errors = begin(source.settings, source.followed, self.stream_state)
-            source.errors.extend(errors)
+            self._audiences = begin(source.settings, source.followed, self.stream_state, source.errors)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, t.Any]]:
         """A few members of each audience, for a look at the tap's output. The ledger is left alone."""
         limit = self.ABORT_AT_RECORD_COUNT or 1
         with workspace(self.tap_name) as folder:
-            for audience in self._source.followed.values():
+            for audience in self._source.audiences:
                 with open_sample(self._account(), audience, folder) as sample:
                     for record in sample.sample(limit):
                         yield self._as_dict(sample, record, timestamp())
@@ -180,12 +175,12 @@ class AudienceMembersStream(Stream):
             stack.callback(self._source.lytics.metrics.log_sum, "Lytics", logger)
             folder = stack.enter_context(workspace(self.tap_name))
             with self._source.signal.interruptible():
-                passes, errors = stack.enter_context(self._open(folder))
-            self._source.errors.extend([*errors, *self._deliver_all(passes, counter)])
+                passes = stack.enter_context(self._open(folder))
+            self._source.errors.extend(self._deliver_all(passes, counter))
         self._end(passes)
 
-    def _open(self, folder: Path) -> contextlib.AbstractContextManager[tuple[Passes, list[UserError]]]:
-        opened = (self._account(), self._audiences, self.stream_state, folder)
+    def _open(self, folder: Path) -> contextlib.AbstractContextManager[Passes]:
+        opened = (self._account(), self._audiences, self.stream_state, folder, self._source.errors)
         return open_snapshots(*opened) if self._source.settings.snapshot else open_passes(*opened)
 
     def _end(self, passes: Passes) -> None:
@@ -224,7 +219,7 @@ class AudienceMembersStream(Stream):
             RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name).columns(
                 Change.EXIT, "somebody@example.com", "2024-01-01T00:00:00.000000Z"
             )
-            for audience in self._source.followed.values()
+            for audience in self._source.audiences
         ]
         check_exits_pass(self, exits, {"audience_id", "audience_slug", "audience_name", self._identifier})
 

@@ -41,8 +41,7 @@ class AudiencesStream(Stream):
 
     @override
     def get_records(self, context: Context | None) -> Iterator[dict[str, t.Any]]:
-        audiences = self._source.followed.values()
-        for audience in {audience.id: audience for audience in audiences}.values():
+        for audience in self._source.audiences:
             yield {name: getattr(audience, name) for name in self.schema["properties"]}
 
     @override

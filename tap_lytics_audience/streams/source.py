@@ -40,6 +40,9 @@ class Source:
         Raises:
             UserError: If none is there.
         """
-        audiences, errors = followed_audiences(self.lytics, self.settings)
-        self.errors.extend(errors)
-        return audiences
+        return followed_audiences(self.lytics, self.settings, self.errors)
+
+    @property
+    def audiences(self) -> list[Audience]:
+        """The audiences that are followed, each once, however often the settings name it."""
+        return list({audience.id: audience for audience in self.followed.values()}.values())

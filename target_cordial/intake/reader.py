@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import select
 import sys
 import typing as t
 
@@ -22,6 +24,7 @@ if t.TYPE_CHECKING:
     Callbacks: t.TypeAlias = dict[str, t.Callable[[dict[str, t.Any]], None]]
 
 CHUNK_BYTES = 1 << 18
+SIGNAL_SECONDS = 1
 _NOT_LINES = {
     b"\x1f\x8b": ("gzip", "unpack it first, such as with gzip -dc"),
     b"BZh": ("bzip2", "unpack it first, such as with bzip2 -dc"),
@@ -149,6 +152,7 @@ class MessageReader(GenericSingerReader[bytes]):
         while True:
             try:
                 with self.interruptible():
+                    _wait_for(file)
                     data = read(CHUNK_BYTES)
             except (OSError, ValueError) as error:
                 why = error.strerror if isinstance(error, OSError) else "it is closed"
@@ -166,3 +170,11 @@ class MessageReader(GenericSingerReader[bytes]):
         if rest := b"".join(parts):
             self._is_cut = True
             yield [rest]
+
+
+def _wait_for(file: t.IO[bytes] | t.IO[str]) -> None:
+    """Wait until there is input. A signal that comes right before a read would not be seen until the read ends."""
+    # What is no file of the system's is there at once.
+    with contextlib.suppress(OSError, ValueError):
+        while not select.select([file], [], [], SIGNAL_SECONDS)[0]:
+            pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox import AudienceSpec
+from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, audience_id, bookmark, run
 
 OTHER = "lapsed"
@@ -109,6 +110,29 @@ def test_a_run_of_odd_audiences_alone_leaves_the_state_as_it_was(box):
     assert result.messages == []
     assert "'nobody'" in result.error
     assert "'noone'" in result.error
+
+
+def test_while_lytics_cannot_be_reached_no_audience_is_said_to_be_gone(box):
+    box.fault("lytics_status", 503, path="GET /api/segment", once=False)
+    result = run(box.tap_config(audiences=["sizes"]))
+    assert "has no audience" not in result.error
+    assert "503" in result.error
+
+
+def test_an_audience_that_is_named_by_slug_and_id_is_read_once(box):
+    names = [OTHER, audience_id(box, OTHER)]
+    stream = TapLyticsAudience(config=box.tap_config(audiences=names)).streams[STREAM]
+    assert len(list(stream.get_records(None))) == 1
+    result = run(box.tap_config(audiences=names))
+    assert (result.error, len(result.records)) == ("", 10)
+
+
+def test_all_audiences_that_cannot_be_read_are_named_together(box):
+    state = run(box.tap_config()).state
+    another(box)
+    result = run(box.tap_config(audiences=["nobody", BAD]), state)
+    assert "'nobody'" in result.error
+    assert "The audience 'bad' is another one now" in result.error
 
 
 def test_one_sentence_is_said_once_for_all_audiences(box):

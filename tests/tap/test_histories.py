@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from lytics_to_cordial.errors import UserError
 from sandbox import AudienceSpec, Sandbox
 from tap_lytics_audience.lytics import scan
-from tap_lytics_audience.members import audience, changes, ledger, run, snapshot
+from tap_lytics_audience.members import audience, changes, ledger, opening, snapshot
 from tap_lytics_audience.tap import TapLyticsAudience
 from tests.tap.running import STREAM, select
 
@@ -307,7 +307,7 @@ class Clock:
                 return dt.datetime.now(zone) + self.shift
 
         shifted = types.SimpleNamespace(datetime=Shifted, timedelta=dt.timedelta, timezone=dt.timezone)
-        for module in (audience, ledger, run, snapshot):
+        for module in (audience, ledger, opening, snapshot):
             monkeypatch.setattr(module, "dt", shifted)
 
 

@@ -38,7 +38,7 @@ def run_with(box, tmp_path, option, content, **settings):
 )
 def test_a_state_file_that_holds_none_is_one_sentence_with_its_name(box, tmp_path, content, sentence):
     ended = run_with(box, tmp_path, "state", content)
-    assert ended.code != 0
+    assert ended.code == 2
     assert f"{tmp_path}/state.json {sentence}" in ended.sentence
     assert ended.output == b""
     assert "fault of the program" not in ended.log
@@ -109,7 +109,7 @@ def test_a_time_in_the_state_that_is_none_makes_the_run_a_scan(box, tmp_path, ti
 )
 def test_a_catalog_file_that_holds_none_is_one_sentence_with_its_name(box, tmp_path, content, sentence):
     ended = run_with(box, tmp_path, "catalog", content)
-    assert ended.code != 0
+    assert ended.code == 2
     assert f"{tmp_path}/catalog.json {sentence}" in ended.sentence
     assert ended.output == b""
     assert "fault of the program" not in ended.log
