@@ -155,11 +155,12 @@ def with_texts_read(config: Config, schema: Schema) -> dict[str, t.Any]:
     The environment knows text alone, and Meltano hands on numbers as text. What cannot be read stays text, for
     `config_errors` to find.
     """
-    return {
+    read = {
         name: _read(value, schema["properties"].get(name, {})) if isinstance(value, str) else value
         for name, value in config.items()
-        if value is not None and not (isinstance(value, str) and not value.strip())
+        if not (isinstance(value, str) and not value.strip())
     }
+    return {name: value for name, value in read.items() if value is not None}
 
 
 def _read(text: str, rule: Schema) -> t.Any:

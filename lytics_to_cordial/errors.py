@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import tempfile
 import traceback
 import typing as t
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 FailureClass: t.TypeAlias = t.Literal["transient", "person", "program", "signal"]
 """What helps after a failure: another try, a person, a repair of the program; or nothing failed and a signal ended it."""
@@ -20,12 +24,37 @@ class UserError(Exception):
     """
 
     exit_code = 2
+    failure_class: FailureClass = "person"
 
 
 class TransientError(UserError):
     """Another try may help: the process ends with exit code 1."""
 
     exit_code = 1
+    failure_class = "transient"
+
+
+class ProgramError(UserError):
+    """A fault of the program: the process ends with exit code 1."""
+
+    exit_code = 1
+    failure_class = "program"
+
+
+def as_user_error(error: BaseException) -> UserError:
+    """An error of any kind as one that may be shown and kept: itself if it is made for that."""
+    if isinstance(error, UserError):
+        return error
+    if is_full(error):
+        return UserError(
+            f"There is no room for temporary files in {tempfile.gettempdir()}: make room, or set TMPDIR to another folder, then run again."
+        )
+    return ProgramError(without_message(error))
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that there is no room to write."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def joined(errors: Sequence[UserError]) -> UserError:
@@ -48,15 +77,3 @@ def without_message(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
     return f"Unexpected {type(error).__name__} ({place}): this is a fault of the program, please report it."
-
-
-def failure_class(error: BaseException) -> FailureClass:
-    """What helps against an error."""
-    if not isinstance(error, UserError):
-        return "program"
-    return "transient" if isinstance(error, TransientError) else "person"
-
-
-def sentence_for(error: BaseException) -> str:
-    """An error in one sentence that may be shown and kept: its own if it is made for that, or `without_message`."""
-    return str(error) if isinstance(error, UserError) else without_message(error)

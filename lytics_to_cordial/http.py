@@ -9,6 +9,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -216,8 +217,19 @@ class Service:
 
 
 def ca_bundle() -> str | bool:
-    """The file of trusted certificates that the environment names, or True for those of requests."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    """The file or folder of trusted certificates that the environment names, or True for those of requests.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            if Path(path).exists():
+                return path
+            raise UserError(
+                f"The certificates that {name} names are not there: correct the path, or unset it."
+            )
+    return True
 
 
 class CallMetrics:

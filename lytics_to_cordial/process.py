@@ -8,9 +8,8 @@ import sys
 import typing as t
 
 from lytics_to_cordial.drain import MOST_SECONDS, QUIET_SECONDS, drain_input
-from lytics_to_cordial.errors import UserError, sentence_for
+from lytics_to_cordial.errors import as_user_error
 from lytics_to_cordial.signals import Terminated
-from lytics_to_cordial.workspace import is_full, no_room
 
 if t.TYPE_CHECKING:
     import logging
@@ -34,13 +33,12 @@ def run_command(
     except Terminated as signal:
         code = 128 + signal.number
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
-        if not isinstance(error, UserError) and is_full(error):
-            error = no_room()
-        code = error.exit_code if isinstance(error, UserError) else 1
+        failure = as_user_error(error)
+        code = failure.exit_code
         if reads_input and not drain_input(QUIET_SECONDS):
-            logger.critical("%s", sentence_for(error))
+            logger.critical("%s", failure)
             drain_input(MOST_SECONDS)
-        logger.critical("%s", sentence_for(error))
+        logger.critical("%s", failure)
     # Python has no standard output at all if it was closed from the start.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -17,7 +16,6 @@ from lytics_to_cordial.errors import UserError
 _LOCK = "run.lock"
 _PRIVATE = 0o077
 """The umask of a process with a workspace: databases make their files themselves, and these are their owner's alone, too."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def open_workspace(plugin: str) -> Path:
@@ -46,18 +44,6 @@ def workspace(plugin: str) -> t.Iterator[Path]:
             os.close(lock)
     finally:
         os.umask(umask)
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error means that there is no room to write."""
-    return isinstance(error, OSError) and error.errno in _FULL
-
-
-def no_room() -> UserError:
-    """The error of a full folder of temporary files."""
-    return UserError(
-        f"There is no room for temporary files in {tempfile.gettempdir()}: make room, or set TMPDIR to another folder, then run again."
-    )
 
 
 def _open(plugin: str) -> tuple[Path, int]:

@@ -193,6 +193,11 @@ _CORDIAL = (
     ),
     FaultKind("jobs_listed_late", "cordial", "a new job is listed only later (unknown)", 1.0, "seconds"),
     FaultKind(
+        "jobs_listed_stale",
+        "cordial",
+        "the list of jobs shows child jobs under way for ever, which are done (unknown)",
+    ),
+    FaultKind(
         "listing_held",
         "cordial",
         "new jobs, or new child jobs alone, are not listed until the fault is cleared (unknown)",

@@ -54,8 +54,9 @@ class Jobs:
         """The jobs that a list of jobs shows, by id."""
         now = _now()
         held = self._held if self._faults.is_on("listing_held") else ()
+        shown = {"status": "Processing"} if self._faults.is_on("jobs_listed_stale") else {}
         return {
-            id_: job
+            id_: {**job, **shown} if "parentJobId" in job["metadata"] else job
             for id_, job in self._account.jobs().items()
             if self._listed_at.get(id_, now) <= now and id_ not in held
         }

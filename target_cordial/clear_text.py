@@ -15,13 +15,21 @@ _SECRETS_IN_URLS = {
     "audits_url": "let the environment give the login",
 }
 _SECRETS_IN_OBJECTS = {
-    ("import_source", "password"): "import_password",
-    ("import_source", "aws_secret_access_key"): "import_password",
-    ("export_destination", "password"): "export_password",
-    ("export_destination", "aws_secret_access_key"): "export_password",
-    ("storage_options", "password"): "storage_password",
-    ("storage_options", "secret"): "storage_password",
+    "import_source": "import_password",
+    "export_destination": "export_password",
+    "storage_options": "storage_password, or let the environment give the login",
 }
+_SECRET_KEYS = frozenset(
+    {
+        "password",
+        "passphrase",
+        "secret",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "client_secret",
+        "private_key",
+    }
+)
 
 
 def refuse_secrets(settings: t.Any) -> None:
@@ -32,8 +40,8 @@ def refuse_secrets(settings: t.Any) -> None:
         raise UserError(
             "The setting import_source.url holds a password: take it out and set import_username and import_password."
         )
-    for (name, key), cure in _SECRETS_IN_OBJECTS.items():
-        if key in getattr(settings, name):
+    for name, cure in _SECRETS_IN_OBJECTS.items():
+        for key in _SECRET_KEYS.intersection(_keys_in(getattr(settings, name))):
             raise UserError(
                 f"The setting {name} holds {key}, and is shown in clear: take it out and set {cure}."
             )
@@ -45,3 +53,11 @@ def refuse_password(name: str, url: str | None) -> None:
         raise UserError(
             f"The setting {name} holds a password: take it out and {_SECRETS_IN_URLS[name]} (an @ in a folder's name is written %40)."
         )
+
+
+def _keys_in(value: object) -> t.Iterator[str]:
+    """The keys of an object and of those in it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _keys_in(inner)

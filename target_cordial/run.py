@@ -192,6 +192,8 @@ class Run:
                 self.bookmarks, self._lists.measure, self.delivery.totals, self._settings
             )
         self.delivery.acknowledge_again()
+        if self._lists is not None:
+            problems += self._lists.problems()
         self._raise_problems(problems, self.bookmarks.exits_open)
 
     def _finish_audit(self, members: Members, marks: Marks) -> None:
@@ -262,7 +264,7 @@ class Run:
                 if self._prepared is not None:
                     self.delivery.finish_enters()
                 raise
-        except UserError:
+        except Exception:
             self.delivery.drain()
             raise
 

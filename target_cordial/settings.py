@@ -292,8 +292,13 @@ class Settings:
         refuse_secrets(settings)
         taken = sorted(set(settings.import_options) & OWN_IMPORT_FIELDS)
         if taken:
+            names = ", ".join(taken)
             raise UserError(
-                f"The setting import_options cannot hold {', '.join(taken)}: target-cordial fills these itself."
+                f"The setting import_options cannot hold {names}: target-cordial fills these itself."
+            )
+        if not isinstance(settings.storage_options.get("client_kwargs") or {}, dict):
+            raise UserError(
+                "The setting storage_options.client_kwargs must be an object of options: correct it."
             )
         if settings.subscribe_status is not None and not settings.keep_subscribe_status:
             raise UserError(
@@ -322,13 +327,13 @@ class Settings:
     def warnings(self) -> list[str]:
         """What works and should not be so, one sentence each."""
         options = self.storage_options
-        client = options.get("client_kwargs")
         urls = {
             "api_url": self.api_url,
             "notify_url": self.notify_url,
             "import_source.url": self.import_source.get("url"),
-            "storage_options.endpoint_url": options.get("endpoint_url")
-            or (client.get("endpoint_url") if isinstance(client, dict) else None),
+            "storage_options.endpoint_url": {**(options.get("client_kwargs") or {}), **options}.get(
+                "endpoint_url"
+            ),
         }
         return [warning for name, url in urls.items() if (warning := clear_text_warning(name, url))]
 

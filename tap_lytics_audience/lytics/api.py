@@ -260,7 +260,7 @@ class Lytics:
         slugs = {text: audience.slug for audience in audiences for text in (audience.id, audience.name)}
         raise LyticsError(
             f"Lytics has no audience {name!r}: correct audiences, by slug or id, or create it again"
-            f"{suggestion(name, slugs | {slug: slug for slug in slugs.values()}) or '.'}",
+            f"{suggestion(name, [*slugs, *slugs.values()], slugs) or '.'}",
             HTTPStatus.NOT_FOUND,
         )
 

@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
     from target_cordial.cordial.lists import ContactList
     from target_cordial.settings import Settings
 
+_BY_ID = "id:"
+
 logger = logging.getLogger("target-cordial")
 
 
@@ -42,7 +44,7 @@ class Bookmarks:
         self.values_skipped = Counter[str]()
         self.has_input = False
         self._settings = settings
-        self._account = short_hash(str(settings.account_id or settings.api_key))
+        self._account = _account_mark(settings)
         self._delivery_settings = delivery_settings(settings, stream_maps)
         self._first: State | None = None
         self._is_incoming = False
@@ -249,6 +251,15 @@ class Bookmarks:
                 f"The setting api_url changed since members were sent (was {before.api_url!r}, is {api_url!r}), and another account holds "
                 "none of them, so nothing was sent: set it back, or run once with --full-refresh, which sends everybody."
             )
+        if (
+            before.account.startswith(_BY_ID)
+            and self._account.startswith(_BY_ID)
+            and before.account != self._account
+        ):
+            raise UserError(
+                "The setting account_id changed since members were sent, and another account holds none of them, so nothing was sent: set "
+                "it back, or run once with --full-refresh, which sends everybody."
+            )
         if before.account not in ("", self._account):
             logger.warning(
                 "The API key is another one than when members were sent: if it is of another account, run once with --full-refresh."
@@ -273,3 +284,10 @@ class Bookmarks:
             )
             return 0
         return before.exits_open
+
+
+def _account_mark(settings: Settings) -> str:
+    """What tells the account from others: its id, or else its key, of which an account can have several."""
+    if settings.account_id is not None:
+        return f"{_BY_ID}{short_hash(str(settings.account_id))}"
+    return f"key:{short_hash(settings.api_key)}"

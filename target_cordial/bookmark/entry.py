@@ -55,7 +55,7 @@ class Entry:
         lists: The list of each place, with the name that Cordial has for it.
         surplus: By audience, how many more contacts its lists hold than it has members.
         api_url: Where the lists are.
-        account: A short hash of the account's key.
+        account: What tells the account from others: `id:` or `key:` and a short hash.
         storage_url: Where import files were put last.
         exits_open: Exits that could not be done, and that nobody has accepted yet.
         values_skipped: Values that did not fit since the last run without a state, by column.

@@ -13,6 +13,10 @@ class InvalidValueError(CordialError):
     """Cordial says that a value in the call is wrong (422)."""
 
 
+class ListNameError(CordialError):
+    """Cordial takes no list of a name."""
+
+
 class UnansweredError(CordialError, TransientError):
     """Cordial gave no usable answer: what was asked for may have been done or not."""
 

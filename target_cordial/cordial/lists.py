@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from target_cordial.cordial.answers import count_of, mapping, message_of
 from target_cordial.cordial.connection import decoded, items, raise_for_status
-from target_cordial.cordial.errors import CordialError
+from target_cordial.cordial.errors import CordialError, ListNameError
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.connection import Connection
@@ -75,7 +75,7 @@ class ListCalls:
             message = message_of(body)
             if "unique" in message.lower():
                 return None
-            raise CordialError(
+            raise ListNameError(
                 f"Cordial does not take {name!r} as the name of a list ({message}): set list_name to another."
             )
         raise_for_status(status, body, _PATH)

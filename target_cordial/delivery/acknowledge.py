@@ -7,8 +7,7 @@ import typing as t
 
 import simplejson
 
-from lytics_to_cordial.errors import TransientError, UserError
-from lytics_to_cordial.workspace import is_full
+from lytics_to_cordial.errors import TransientError, UserError, is_full
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable

@@ -75,9 +75,11 @@ def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
     )
     looks_left = LOOKUPS if open_imports else 1
     is_settled = not open_imports
+    # What was waited for is final, also where the list of jobs is older.
+    ended: dict[str, Job] = {}
     while looks_left:
         looks_left -= 1
-        listed = importer.jobs.listed(since)
+        listed = [ended.get(job.id, job) for job in importer.jobs.listed(since)]
         open_imports -= {str(job.import_name) for job in listed if _is_over(job)}
         unfinished = [
             (job, name)
@@ -85,7 +87,7 @@ def _wait_for_imports(left: list[str], prefix: str, importer: Importer) -> None:
             if not job.is_final and (name := _import_name(job, importer.cordial)).startswith(prefix)
         ]
         for job, name in unfinished:
-            _wait_for(job.id, name, importer)
+            ended[job.id] = _wait_for(job.id, name, importer)
         is_quiet = not unfinished and not open_imports
         if is_quiet and is_settled:
             return
@@ -103,10 +105,10 @@ def _is_over(job: Job) -> bool:
     return job.parent_id is None and (job.status == "Failed" or is_counted)
 
 
-def _wait_for(job_id: str, name: str, importer: Importer) -> None:
+def _wait_for(job_id: str, name: str, importer: Importer) -> Job:
     logger.info("Waiting for import %s of an earlier run (job %s).", name, job_id)
     try:
-        importer.jobs.wait_for(job_id, name)
+        return importer.jobs.wait_for(job_id, name)
     except ImportFailedError as error:
         raise ImportFailedError(
             f"Import {name} of an earlier run (job {job_id}) does not come to an end, and new imports could "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 import typing as t
 from collections import Counter
-
-from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.foreign_text import quote_foreign
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -30,22 +29,19 @@ class HeldExits:
         self.position: int | None = None
         self._counts: Counter[int] = Counter()
         self._lists: dict[int, ContactList] = {}
-        self._folder = path.parent
         # One connection for the thread that reads the input; nothing here has to survive the process.
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
-            "CREATE TABLE held (list INTEGER, contact TEXT, again INTEGER, PRIMARY KEY (list, contact)) WITHOUT ROWID;"
-        )
+        with _writing():
+            self._database.executescript(
+                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
+                "CREATE TABLE held (list INTEGER, contact TEXT, again INTEGER, PRIMARY KEY (list, contact)) WITHOUT ROWID;"
+            )
 
     def add(self, target_list: ContactList, keys: t.Sequence[str], *, position: int, again: bool) -> None:
         """Hold exits; one that comes again and once more plainly is a plain one."""
-        with self._explained():
-            added = self._change("INSERT OR IGNORE INTO held VALUES (?, ?, ?)", target_list, keys, again)
-            if not again and added < len(keys):
-                self._change(
-                    "UPDATE held SET again = FALSE WHERE list = ? AND contact = ?", target_list, keys
-                )
+        added = self._change("INSERT OR IGNORE INTO held VALUES (?, ?, ?)", target_list, keys, again)
+        if not again and added < len(keys):
+            self._change("UPDATE held SET again = FALSE WHERE list = ? AND contact = ?", target_list, keys)
         self._lists[target_list.id] = target_list
         self._counts[target_list.id] += added
         self.position = position if self.position is None else min(self.position, position)
@@ -86,14 +82,15 @@ class HeldExits:
     def _change(self, statement: str, target_list: ContactList, keys: t.Sequence[str], *more: bool) -> int:
         """Run a statement for each contact, and count the rows that it changed."""
         before = self._database.total_changes
-        self._database.executemany(statement, [(target_list.id, key, *more) for key in keys])
+        with _writing():
+            self._database.executemany(statement, [(target_list.id, key, *more) for key in keys])
         return self._database.total_changes - before
 
-    @contextlib.contextmanager
-    def _explained(self) -> t.Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise UserError(
-                f"Exits cannot be kept in {self._folder} ({quote_foreign(error)}): make room there, or set TMPDIR to a folder with room."
-            ) from error
+
+@contextlib.contextmanager
+def _writing() -> t.Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        # The database is nobody else's, so only the disk can be in its way.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

@@ -8,8 +8,6 @@ import os
 import secrets
 import typing as t
 
-from lytics_to_cordial.errors import UserError
-
 if t.TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,13 +21,7 @@ MAX_CELL_CHARACTERS = 2**31 - 1
 def new_import_file(folder: Path, header: t.Sequence[str], rows: t.Iterable[Cells]) -> Path:
     """Write an import file into a private folder, under a name of its own."""
     path = folder / f"{secrets.token_hex(8)}.csv"
-    try:
-        write_csv(path, header, rows)
-    except OSError as error:
-        raise UserError(
-            f"The import file cannot be written to {folder.parent} ({error.strerror}): make room there, or set TMPDIR to a folder "
-            "with room."
-        ) from error
+    write_csv(path, header, rows)
     return path
 
 

@@ -127,12 +127,14 @@ class Jobs:
         """
         settled: set[str] | None = None
         relatives: list[Job] = []
+        # What was waited for is final, also where the list of jobs is older.
+        ended: dict[str, Job] = {}
         looks_left = LOOKUPS
         while looks_left:
             looks_left -= 1
             self.pause()
             try:
-                listed = self.listed(since)
+                listed = [ended.get(known.id, known) for known in self.listed(since)]
             except UnansweredError:
                 if not looks_left:
                     raise
@@ -140,7 +142,7 @@ class Jobs:
             relatives = _relatives_of(listed, names, job)
             for relative in relatives:
                 if not relative.is_final:
-                    self.wait_for(relative.id, relative.import_name or max(names))
+                    ended[relative.id] = self.wait_for(relative.id, relative.import_name or max(names))
                     looks_left = LOOKUPS
             ids = {relative.id for relative in relatives}
             is_fresh = any(known.id == job.id and known.is_final for known in listed)

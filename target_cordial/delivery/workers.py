@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import typing as t
 
-from lytics_to_cordial.errors import UserError, without_message
+from lytics_to_cordial.errors import UserError, as_user_error
 from target_cordial.delivery.registration import Stopped
 
 if t.TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Workers:
             except UserError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - a thread that dies silently would leave the run waiting for ever
-                failure = UserError(without_message(error))
+                failure = as_user_error(error)
             with self._changed:
                 if is_done:
                     self._order.finish(file)

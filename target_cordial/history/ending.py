@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import typing as t
 
-from lytics_to_cordial.errors import failure_class, sentence_for
+from lytics_to_cordial.errors import as_user_error
 from lytics_to_cordial.foreign_text import without_foreign
 from lytics_to_cordial.signals import Terminated
-from lytics_to_cordial.workspace import is_full, no_room
 from target_cordial.history.journal import PLAN, timestamp
 from target_cordial.history.notify import notify
 
@@ -39,15 +38,14 @@ def record_ending(
         notify_url: Where to post; None for nowhere.
         entry: What else the line says.
     """
-    if failure is not None and is_full(failure):
-        failure = no_room()
     is_stopped = isinstance(failure, Terminated)
+    error = None if failure is None or is_stopped else as_user_error(failure)
     line = journal.add(
         "run",
         ended=timestamp(),
         outcome=f"{PLAN}{outcome}" if is_plan else outcome,
-        failure=None if failure is None or is_stopped else without_foreign(sentence_for(failure)),
-        failure_class="signal" if is_stopped else failure and failure_class(failure),
+        failure=error and without_foreign(str(error)),
+        failure_class="signal" if is_stopped else error and error.failure_class,
         **entry,
     )
     if notify_url is not None and not is_plan:

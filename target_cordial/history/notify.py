@@ -11,6 +11,7 @@ import requests
 from urllib3.util import Retry
 
 from lytics_to_cordial.deadline import DeadlineAdapter
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import ca_bundle
 from target_cordial.history.journal import GOOD
 
@@ -65,8 +66,8 @@ def _post(url: str, content: bytes) -> str | None:
         # Proxies and certificates of the environment, but no login from .netrc.
         session.trust_env = False
         session.proxies = requests.utils.get_environ_proxies(url)
-        session.verify = ca_bundle()
         try:
+            session.verify = ca_bundle()
             answer = session.post(
                 url,
                 content,
@@ -75,6 +76,6 @@ def _post(url: str, content: bytes) -> str | None:
                 stream=True,
                 allow_redirects=False,
             )
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, UserError, ValueError) as error:
             return f"cannot be reached ({type(error).__name__})"
         return None if answer.status_code < HTTPStatus.MULTIPLE_CHOICES else f"answered {answer.status_code}"

@@ -7,7 +7,7 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.cordial.errors import CordialError, UnansweredError
+from target_cordial.cordial.errors import ListNameError, UnansweredError
 from target_cordial.cordial.lists import ContactList
 from target_cordial.intake.cells import RejectedError
 from target_cordial.intake.list_names import cordial_name, is_changed_by_rules
@@ -82,12 +82,23 @@ class AccountLists:
             is_filled: Whether anybody goes on it or leaves it; if not, none is created.
 
         Raises:
-            RejectedError: If the name is the id of another list, for which Cordial may take it.
+            RejectedError: If the fields of records gave the name, and no list can have it, or it is the id of another.
             UserError: If there is no such list and there cannot be.
         """
         name = cordial_name(rendered)
         if self.template.list_id is None and name.isdecimal() and self._is_other_id(name):
             raise RejectedError("the list's name is the id of another list")
+        try:
+            return self._find_or_create(rendered, name, made_up_id, is_filled=is_filled)
+        except ListNameError as error:
+            if not self.template.fields:
+                raise
+            # The names of others may be right.
+            raise RejectedError("no list in Cordial can have the name that its fields give") from error
+
+    def _find_or_create(
+        self, rendered: str, name: str, made_up_id: int, *, is_filled: bool
+    ) -> ContactList | None:
         if self.template.list_id is None and is_changed_by_rules(rendered):
             logger.warning(
                 "Cordial does not take %r as the name of a list, so the list is %s.", rendered, name
@@ -104,7 +115,7 @@ class AccountLists:
             return ContactList(made_up_id, name)
         created = self._create(name) or self.cordial.lists.find(name)
         if created is None:
-            raise CordialError(
+            raise ListNameError(
                 f"Cordial says that the name {name!r} is taken, yet has no list of it (an attribute may have it): set list_name to another."
             )
         logger.info("Created list %s in Cordial.", name)
@@ -137,6 +148,6 @@ class AccountLists:
 
     def _refuse_attribute(self, name: str) -> None:
         if name in self.attributes:
-            raise UserError(
+            raise ListNameError(
                 f"Cordial has an attribute named {name!r}, so a list cannot have this name: set list_name to another."
             )

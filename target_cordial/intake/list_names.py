@@ -95,7 +95,11 @@ def _fields(template: str) -> list[str]:
             f"The setting list_name ({template!r}) is not a template: put field names in braces, such as Lytics_{{audience_name}}."
         ) from error
     fields = [name for _, name, _, _ in parts if name is not None]
-    if any(not name or style or conversion for _, name, style, conversion in parts if name is not None):
+    if any(
+        not re.fullmatch(r"[^.\[\]]*[^.\[\]0-9][^.\[\]]*", name) or style or conversion
+        for _, name, style, conversion in parts
+        if name is not None
+    ):
         raise UserError(
             f"The setting list_name ({template!r}) may hold field names in braces alone, such as Lytics_{{audience_name}}."
         )

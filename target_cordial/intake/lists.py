@@ -51,6 +51,7 @@ class Lists:
     _met: dict[Place, ContactList] = field(default_factory=dict)
     _owners: dict[int | str, str] = field(default_factory=dict)
     _missing: set[Place] = field(default_factory=set)
+    _refused: dict[Place, RejectedError] = field(default_factory=dict)
 
     @property
     def fields(self) -> list[str]:
@@ -122,6 +123,13 @@ class Lists:
             raise _gone(gone[0])
         return self.sizes
 
+    def problems(self) -> list[str]:
+        """What a person has to settle about names that no list can have, in sentences."""
+        causes = [error.__cause__ for error in self._refused.values() if error.__cause__ is not None]
+        return [
+            f"{cause} Then run once with --full-refresh, which sends who was rejected." for cause in causes
+        ]
+
     def contacts(self) -> int:
         """How many contacts were on the lists before the run; any thread may ask."""
         return sum(sizes.size_before or 0 for sizes in list(self.sizes.values()))
@@ -156,9 +164,15 @@ class Lists:
             )
         if not is_filled and place in self._missing:
             return None
-        target_list = self.account.find_or_create(
-            place[1], made_up_id=-1 - len(self._lists), is_filled=is_filled
-        )
+        if place in self._refused:
+            raise self._refused[place]
+        try:
+            target_list = self.account.find_or_create(
+                place[1], made_up_id=-1 - len(self._lists), is_filled=is_filled
+            )
+        except RejectedError as error:
+            self._refused[place] = error
+            raise
         if target_list is None:
             self._missing.add(place)
             return None

@@ -175,6 +175,6 @@ class MessageReader(GenericSingerReader[bytes]):
 def _wait_for(file: t.IO[bytes] | t.IO[str]) -> None:
     """Wait until there is input. A signal that comes right before a read would not be seen until the read ends."""
     # What is no file of the system's is there at once.
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, TypeError):
         while not select.select([file], [], [], SIGNAL_SECONDS)[0]:
             pass

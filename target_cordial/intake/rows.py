@@ -27,15 +27,15 @@ class Rows:
 
     Attributes:
         cells: The rows.
+        columns: The cells of each mapped column.
         rejects: Why rows cannot be sent, by their place.
         skipped: Why values are left out, by the place of the row and the column's header.
-        values: How many values there were for each column, by its header.
     """
 
     cells: list[Cells]
+    columns: list[t.Sequence[str]]
     rejects: Rejects = field(default_factory=dict)
     skipped: dict[tuple[int, str], RejectedError] = field(default_factory=dict)
-    values: Counter[str] = field(default_factory=Counter)
 
 
 class RowWriter:
@@ -81,14 +81,19 @@ class RowWriter:
             )
             for column in self.columns
         ]
-        rows = Rows(list(zip(quoted_all(keys), *cells, strict=True)))
-        for column, own in zip(self.columns, cells, strict=True):
-            absent = own.count(self._absent) + (0 if self._null else own.count(""))
-            rows.values[column.header] = len(keys) - absent + len(misfits[column.header])
+        rows = Rows(list(zip(quoted_all(keys), *cells, strict=True)), cells)
         self._judge(rows, misfits)
         self._reject_incomplete(rows, mapped, misfits)
         self._report_cut()
         return rows
+
+    def count_values(self, rows: Rows, places: t.Collection[int]) -> Counter[str]:
+        """How many values the rows at these places have for each column, by its header, those that do not fit too."""
+        counts = Counter(header for place, header in rows.skipped if place in places)
+        for column, cells in zip(self.columns, rows.columns, strict=True):
+            own = cells if len(places) == len(cells) else [cells[place] for place in places]
+            counts[column.header] += len(own) - own.count(self._absent) - (0 if self._null else own.count(""))
+        return counts
 
     def _judge(self, rows: Rows, misfits: dict[str, Rejects]) -> None:
         """A value that does not fit rejects its record, or counts as absent."""

@@ -199,6 +199,7 @@ class Stream:
         for place, error in [*unfit.items(), *rows.rejects.items()]:
             if kinds[place] == "enter":
                 rejects.setdefault(place, error)
+        going = {place for place, kind in enumerate(kinds) if kind == "enter" and place not in rejects}
         results: list[t.Any] = list(zip(kinds, lists, strict=True))
         for place, error in rejects.items():
             exit_from = None
@@ -216,10 +217,11 @@ class Stream:
         skipped = [
             SkippedValue(route.name, record(place), error.reason, error.field, column)
             for (place, column), error in rows.skipped.items()
-            if kinds[place] == "enter" and place not in rejects
+            if place in going
         ]
         route.count(len(numbers))
-        return Part(Outcomes(numbers, results, keys, rows.cells, columns[CHANGE_FIELD]), skipped, rows.values)
+        outcomes = Outcomes(numbers, results, keys, rows.cells, columns[CHANGE_FIELD])
+        return Part(outcomes, skipped, self._rows.count_values(rows, going))
 
     def _check(self, route: Route) -> None:
         """Hold the schema against the settings, once."""

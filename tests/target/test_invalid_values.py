@@ -122,6 +122,22 @@ def test_exits_and_rejected_records_have_no_values_that_could_not_fit(box):
     assert [line["reason"] for line in report(box) if "sent_without" in line] == []
 
 
+def test_only_values_that_were_to_be_sent_make_few_of_those_that_do_not_fit(box):
+    box.account.add_list("all")
+    gone = [record({"email": f"g{n}@example.com", "audience_state": "exit", **GOOD}) for n in range(300)]
+    messages = [
+        schema({"email": "string", "audience_state": "string", **{name: {} for name in MAPPING}}),
+        *gone,
+        *[
+            record({"email": f"p{n}@example.com", "audience_state": "enter", "born": "soon"})
+            for n in range(12)
+        ],
+        state({"at": 1}),
+    ]
+    result = run(config_for(box, max_removal_percent=100), messages)
+    assert "12 of 12 values of birthday do not fit" in result.message
+
+
 def test_the_journal_has_the_count_of_each_column(box, tmp_path):
     journal = tmp_path / "journal.jsonl"
     result = run(

@@ -73,6 +73,15 @@ def test_the_list_is_right_whatever_the_answer_is(box, fault, value):
     assert kept_files(box) == {}
 
 
+def test_what_was_waited_for_is_over_though_the_list_of_jobs_says_otherwise(box):
+    box.fault("child_jobs", 2)
+    box.fault("jobs_listed_stale")
+    for number, person in enumerate((ADA, BOB)):
+        result = run(quick_config(box), [AUDIENCE_SCHEMA, enter(person), state({"at": number})])
+        assert (result.code, result.states) == (0, [{"at": number}]), result.log
+    assert box.list_members(LIST) == {ADA, BOB}
+
+
 @pytest.mark.parametrize("value", ["number", "nested"])
 def test_an_import_of_a_killed_run_is_waited_for_whatever_the_shape_of_its_id(box, value):
     box.fault("job_id_shape", value)

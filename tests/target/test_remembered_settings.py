@@ -123,14 +123,22 @@ def test_another_account_is_refused(box, make_box):
     assert [call for call in other.requests if call.method == "POST"] == []
 
 
+def test_another_account_id_is_refused_whatever_the_lists_are(box):
+    runs = followed(box, list_action="none", account_id=1)
+    result = runs.run(enter(BOB), members={VIP: 2}, account_id=2)
+    assert result.code == 2
+    assert "The setting account_id changed since members were sent" in result.message
+    assert BOB not in box.contacts()
+
+
 def test_another_key_is_of_the_same_account_as_long_as_it_finds_the_same_lists(box):
     runs = followed(box)
-    runs.entry["account"] = "other"
+    runs.entry["account"] = "key:other"
     rotated = runs.run(enter(BOB), members={VIP: 2})
     assert rotated.code == 0, rotated.log
     assert "The API key is another one" in rotated.log
     assert "The API key is another one" not in runs.run(members={VIP: 2}).log
-    runs.entry["account"] = "other"
+    runs.entry["account"] = "key:other"
     box.account.change_list(box.account.list_id(LIST), "Of_Another_Account", enhanced=True)
     result = runs.run(enter("c@example.com"), members={VIP: 3})
     assert result.code != 0

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from sandbox.people import FIELD_MAPPING
-from tests.target.running import AUDIENCE_SCHEMA, COMMAND, enter, quick_config, run, started
+from tests.target.running import AUDIENCE_SCHEMA, COMMAND, enter, quick_config, run, started, state
 
 BASE = {
     "api_key": "key",
@@ -86,6 +86,22 @@ def test_a_closed_input_is_one_sentence(tmp_path):
     assert b"The standard input is closed" in reply.stderr
     assert b"fault of the program" not in reply.stderr
     assert reply.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "env", "code", "sentence"),
+    [
+        ({"storage_options": {"client_kwargs": "text"}}, {}, 2, "storage_options"),
+        ({}, {"REQUESTS_CA_BUNDLE": "/no/such/file.pem"}, 2, "REQUESTS_CA_BUNDLE names are not there"),
+        ({}, {"TARGET_CORDIAL_BATCH_SIZE_ROWS": "null"}, 0, ""),
+    ],
+)
+def test_an_odd_setting_is_no_fault_of_the_program(box, settings, env, code, sentence):
+    config = quick_config(box, **settings)
+    result = run(config, [AUDIENCE_SCHEMA, enter("ada@example.com"), state({"at": 1})], env=env)
+    assert "fault of the program" not in result.log
+    assert result.code == code, result.log
+    assert sentence in result.message
 
 
 def test_near_names_are_suggested_for_settings_and_attributes(box):
