@@ -88,6 +88,7 @@ class TargetCordial(ConfiguredPlugin, Target):
                 f"The SCHEMA message in line {line} of the input is nested too deeply: correct the tap."
             ) from error
         stream, schema = message["stream"], message["schema"]
+        self.intake.marks.schemas[stream] = line
         known = self.mapper.stream_maps.get(stream)
         if known and (known[0].raw_schema, known[0].raw_key_properties) == (
             schema,

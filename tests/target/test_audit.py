@@ -254,6 +254,8 @@ def test_any_stream_is_whole_that_ends_with_activate_version(table):
         [whole_table()[0], VERSION, whole_table()[1]],
         [*whole_table(VERSION), whole_table()[1]],
         [whole_table()[0], VERSION],
+        # As the SDK writes a child stream, once for each parent: the call for the second one failed.
+        [whole_table()[0], VERSION, whole_table()[1], whole_table()[0], VERSION],
         [],
     ],
 )
@@ -268,6 +270,19 @@ def test_an_input_without_an_end_mark_makes_no_verdict(table, messages, box):
 
 def test_an_unmarked_end_can_be_accepted(table):
     assert table(whole_table(), accept_unmarked_end=True).verdicts == {"People": "equal"}
+
+
+@pytest.mark.parametrize("messages", [[], [b"\n"], whole_table()[:1]])
+def test_an_input_without_a_record_is_no_unmarked_end(table, messages):
+    found = table(messages, accept_unmarked_end=True)
+    assert found.code == 2
+    assert "No record" in found.result.message
+    assert found.receipt == {}
+
+
+def test_a_schema_may_come_again_before_each_part_of_a_stream(table):
+    other = {"type": "ACTIVATE_VERSION", "stream": "people", "version": 8}
+    assert table([*whole_table(VERSION), *whole_table(other)]).verdicts == {"People": "equal"}
 
 
 def test_a_stream_of_several_without_an_end_mark_makes_no_verdict(table):

@@ -142,6 +142,37 @@ def test_an_input_that_ended_early_removes_nobody(filled):
     assert import_calls(filled) == []
 
 
+def test_a_child_stream_that_ended_early_removes_nobody(box):
+    box.account.add_list("Buyers")
+    addresses = [f"p{number}@example.com" for number in range(60)]
+    for address in addresses:
+        box.account.put_contact(address, {}, "none")
+        box.account.join(1, address)
+    people = schema({"email": "string"}, "buyers")
+    version = {"type": "ACTIVATE_VERSION", "stream": "buyers", "version": 1}
+    # The SDK writes both before the records of each parent; the call for the sixth parent failed.
+    messages = [
+        message
+        for first in range(0, 60, 10)
+        for message in (
+            people,
+            version,
+            *[record({"email": address}, "buyers") for address in addresses[first : min(first + 10, 50)]],
+        )
+    ]
+    found = mirror(box, {}, messages, list_name="Buyers", field_mapping={})
+    assert found.code == 2
+    assert "No end mark closes the input of stream 'buyers'" in found.result.message
+    assert box.list_members("Buyers") == set(addresses)
+
+
+def test_an_input_without_a_record_empties_no_list(filled):
+    found = mirror(filled, {}, [], accept_unmarked_end=True, list_name=LIST, field_mapping={})
+    assert found.code == 2
+    assert filled.list_members(LIST) == set(PEOPLE)
+    assert import_calls(filled) == []
+
+
 def test_an_empty_snapshot_empties_no_list_unasked(filled):
     fill(filled, {f"crowd{number}@example.com": {} for number in range(120)})
     found = mirror(filled, {}, [AUDIENCE_SCHEMA, *ended({VIP: 0})])
