@@ -86,6 +86,9 @@ _LYTICS = (
     FaultKind("rows_missed", "lytics", "leaves out every n-th row of a scan (unknown)", 10, "rows"),
     FaultKind("rows_repeated", "lytics", "repeats every n-th row of a scan (unknown)", 10, "rows"),
     FaultKind("rows_reordered", "lytics", "the order of rows changes with every move (unknown)"),
+    FaultKind(
+        "scan_shifts", "lytics", "after a page of a scan whoever comes first leaves, and all others move up"
+    ),
     FaultKind("splits_ignored", "lytics", "takes no notice of `splits` (unknown)"),
     FaultKind("splits_overlap", "lytics", "each slice also holds the rows of the next split (unknown)"),
     FaultKind("short_scan", "lytics", "a scan ends after this part of the audience", 0.5, "share"),

@@ -71,7 +71,10 @@ class Scans:
         """A page of an audience's members, or of those in some slices; raises `KeyError` and `CursorError`."""
         with self._world.lock:
             audience = self._world.audience(name)
-            return self._page(self._order(audience, splits), len(audience.members), paging)
+            page = self._page(self._order(audience, splits), len(audience.members), paging)
+            if audience.members and self._faults.get("scan_shifts") is not None:
+                self._world.leave(name, next(iter(audience.members)))
+            return page
 
     def ad_hoc_page(self, filter_text: str, table: str, paging: Paging) -> bytes:
         """A page of the profiles that a filter matches; raises `FilterError` and `CursorError`."""

@@ -37,11 +37,13 @@ class Page:
         profiles: The profiles on it.
         total: How many profiles all pages hold together, where Lytics says it.
         cursor: Where the next page starts; blank on the last.
+        has_shrunk: Whether an earlier page of the same scan, or slice, told a higher total.
     """
 
     profiles: list[Profile]
     total: int | None
     cursor: str
+    has_shrunk: bool = False
 
 
 @dataclass

@@ -8,6 +8,7 @@ import logging
 import queue
 import threading
 import typing as t
+from dataclasses import replace
 
 from lytics_to_cordial.errors import TransientError
 from tap_lytics_audience.lytics.api import CursorError
@@ -72,8 +73,11 @@ def _slice(
 ) -> t.Iterator[Page]:
     """Read a slice; from its start again when its cursor has expired."""
     for restarts_left in range(RESTARTS - 1, -1, -1):
+        most = 0
         try:
-            yield from lytics.scan(audience_id, profiles, splits)
+            for page in lytics.scan(audience_id, profiles, splits):
+                most = max(most, page.total or 0)
+                yield page if page.total in {None, most} else replace(page, has_shrunk=True)
         except CursorError as error:
             if not restarts_left:
                 raise TransientError(

@@ -201,6 +201,10 @@ class Changes:
         self.forget_deferred()
         return self._decided()
 
+    def forget_profiles(self) -> None:
+        """Count profiles from here on; members who were seen stay seen."""
+        self.tables.run("DELETE FROM profiles")
+
     def forget_deferred(self) -> None:
         """Leave members as they are whose representative was not seen."""
         self.tables.run("DELETE FROM later")

@@ -8,6 +8,7 @@ import logging
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from lytics_to_cordial.errors import TransientError
 from lytics_to_cordial.progress import Work, counted
 from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import LookUp, LookupFailedError
@@ -28,6 +29,9 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.members.selection import Selection
     from tap_lytics_audience.members.touched import Touched
     from tap_lytics_audience.settings import Settings
+
+SCANS = 3
+"""So often at most an audience is scanned until nobody leaves meanwhile."""
 
 logger = logging.getLogger("tap-lytics-audience")
 
@@ -72,6 +76,7 @@ class Reading:
     counts: collections.Counter[Change] = field(default_factory=collections.Counter)
     work: Work = field(default_factory=Work)
     _total: int | None = None
+    _has_shrunk: bool = False
 
     @property
     def expected(self) -> int | None:
@@ -81,7 +86,11 @@ class Reading:
     def scan(self) -> Iterator[Decisions]:
         """Read all members."""
         self.work = Work("members read", total=self.audience.size)
+        self._total, self._has_shrunk = None, False
+        self.changes.forget_profiles()
+        self.block.without_identifier = 0
         for page in self._pages():
+            self._has_shrunk |= page.has_shrunk
             if page.total is not None:
                 # People leave while the scan goes on: as many as there are at the lowest have to be seen.
                 self._total = page.total if self._total is None else min(self._total, page.total)
@@ -92,6 +101,29 @@ class Reading:
                 yield from self._judged()
         yield from self._judged()
         yield from self._handed_on(self.changes.judge_deferred(self.block))
+
+    def scan_undisturbed(self) -> Iterator[Decisions]:
+        """Read all members while nobody leaves: who does lets all others move up, and one of them onto a page that was read before.
+
+        Raises:
+            TransientError: If somebody left in each scan.
+        """
+        for number in range(1, SCANS + 1):
+            before = self._measured()
+            yield from self.scan()
+            after = self._measured()
+            if not self._has_shrunk and (before is None or after is None or after >= before):
+                return
+            logger.info(
+                "Audience %s: somebody left while it was scanned, so that others may be on no page (scan %d of at most %d).",
+                self.slug,
+                number,
+                SCANS,
+            )
+        raise TransientError(
+            f"In each of {SCANS} scans somebody left audience {self.audience.slug!r}, so that others may be on no page: run again at a quieter "
+            "time."
+        )
 
     def scan_touched(self) -> Iterator[Decisions]:
         """Read one page, for the size of the audience and for control members, then the members whom messages name."""
@@ -153,7 +185,7 @@ class Reading:
         """
         seen = self.changes.profile_count
         if self.expected is not None and limits.is_short(seen, self.expected, shortfall_percent):
-            self.audience = replace(self.audience, size=self.account.lytics.size(self.audience.id))
+            self._measured()
         limits.check_whole(self.slug, seen, self.expected, shortfall_percent)
         if not self.changes.seen_count:
             most = self.account.settings.max_exit_percent
@@ -194,6 +226,11 @@ class Reading:
                 counted(count, "value"),
                 name,
             )
+
+    def _measured(self) -> int | None:
+        """How many members there are now, by Lytics' count."""
+        self.audience = replace(self.audience, size=self.account.lytics.size(self.audience.id))
+        return self.audience.size
 
     def _pages(self) -> Iterator[Page]:
         return scan(

@@ -64,7 +64,7 @@ class SnapshotPass:
                 f"The ledger knows of no first run over audience {self.reading.slug!r}, so nobody knows who was a member then: run the "
                 "changes first, or set existing_users to true for the snapshot."
             )
-        yield from map(self._written, self.reading.scan())
+        yield from map(self._written, self.reading.scan_undisturbed())
         self.reading.check_whole(self._settings.scan_shortfall_percent)
 
     def late_enters(self) -> Iterator[Delivery]:
