@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import json
 import secrets
 import typing as t
 from array import array
 from dataclasses import dataclass
-
-from singer_sdk.singerlib import Catalog
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.consent import known_contacts, new_contacts
@@ -27,7 +24,6 @@ from target_cordial.intake.fields import field_schema
 from target_cordial.intake.fit import types_of
 from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.mapping import Mapping
-from target_cordial.intake.schema import modern_schema
 from target_cordial.readback.single_contacts import NOBODY
 from target_cordial.storage.storage import folder_beside
 from target_cordial.trial.trial import Trial
@@ -39,11 +35,9 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.files import Folder
     from target_cordial.cordial.api import Cordial
     from target_cordial.cordial.attributes import Attribute
+    from target_cordial.intake.catalog import Streams
     from target_cordial.settings import Settings
     from target_cordial.storage.storage import Storage
-
-    Streams: t.TypeAlias = t.Mapping[str, t.Mapping[str, t.Any]]
-    """The schemas of the streams that will come, by name."""
 
 NO_LIST_OF_THIS_NAME = "target-cordial-check"
 FETCH_TIMEOUT_SECONDS = 300
@@ -78,6 +72,8 @@ def check_by_command(
     if not checklist.failures:
         _check_reading(settings, cordial, checklist)
     _check_places(settings, journal, checklist)
+    if settings.mode != "changes":
+        _check_export(settings, open_storage, checklist)
     if not options.fetch:
         checklist.untried(
             "fetch", "starting an import, and Cordial's way to the storage: --check --fetch tries both"
@@ -173,6 +169,26 @@ def _check_places(settings: Settings, journal: Folder | None, checklist: Checkli
         checklist.untried("notify", "a post to notify_url, which people would read")
 
 
+def _check_export(settings: Settings, open_storage: t.Callable[[], Storage], checklist: Checklist) -> None:
+    """See what an audit or a mirror needs, but for the export itself."""
+    with checklist.trying("export"):
+        open_storage().destination()
+        checklist.ok(
+            "export", f"Cordial is told all that it needs to write exports into {settings.storage_url}"
+        )
+    checklist.untried("export", "asking for one: Cordial would write the contacts of the whole account")
+    if settings.account_id is None:
+        checklist.note(
+            "export", "account_id is not set: Cordial's documentation calls it required for exports"
+        )
+    if settings.audits_url is None:
+        checklist.note("audits", "none: set audits_url to have differences row by row, and receipts")
+        return
+    with checklist.trying("audits"):
+        folder_beside(settings, settings.audits_url, "audits_url").check()
+        checklist.ok("audits", f"{settings.audits_url}: written, read back and deleted")
+
+
 def _check_fetch(
     settings: Settings, cordial: Cordial, storage: Storage, folder: Path, checklist: Checklist
 ) -> None:
@@ -207,34 +223,6 @@ def _check_fetch(
             "fetch",
             f"Cordial fetched and read a file with a header alone ({result.seconds:.1f} s, job {result.job_id})",
         )
-
-
-def selected_streams(file: t.IO[str]) -> Streams:
-    """The selected streams of a tap's catalog, with their selected fields.
-
-    Raises:
-        UserError: If it is not a catalog.
-    """
-    try:
-        catalog = json.load(file)
-        for stream in catalog["streams"]:
-            stream["schema"] = modern_schema(stream["schema"])
-        entries = Catalog.from_dict(catalog).values()
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"The file {file.name} is not a Singer catalog: give --catalog the output of a tap's --discover."
-        ) from error
-    streams = {}
-    for entry in entries:
-        mask = entry.metadata.resolve_selection()
-        if mask[()]:
-            schema = entry.schema.to_dict()
-            properties = schema.get("properties") or {}
-            streams[entry.tap_stream_id] = {
-                **schema,
-                "properties": {name: rule for name, rule in properties.items() if mask["properties", name]},
-            }
-    return streams
 
 
 def _check_permissions(settings: Settings, cordial: Cordial, checklist: Checklist) -> None:

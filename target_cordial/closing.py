@@ -144,4 +144,4 @@ def _already_there(name: str, size: Sizes, totals: Totals) -> int:
 
 def _ignored(totals: Totals, name: str) -> str:
     ignored = totals.ignored_of[name]
-    return f" ({ignored:,} rows passed over by Cordial, as import_strategy wants)" if ignored else ""
+    return f" ({counted(ignored, 'row')} passed over by Cordial, as import_strategy wants)" if ignored else ""

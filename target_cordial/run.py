@@ -69,7 +69,9 @@ class Run:
         close: Leaves nothing on this machine; called at the latest when the run is no longer referred to.
     """
 
-    def __init__(self, plugin: str, settings: Settings, signal: StopSignal, stream_maps: object) -> None:
+    def __init__(
+        self, plugin: str, settings: Settings, signal: StopSignal, config: t.Mapping[str, t.Any]
+    ) -> None:
         self._settings = settings
         self._signal = signal
         self._started = timestamp()
@@ -85,7 +87,7 @@ class Run:
         self._prepared: tuple[RowWriter, Lists | None] | None = None
         self._lists: Lists | None = None
         self._folder = open_workspace(plugin)
-        self.bookmarks = Bookmarks(settings, stream_maps)
+        self.bookmarks = Bookmarks(settings, config)
         self.delivery = Delivery(
             settings,
             Rejects(settings, f"{plugin}-{self._name}"),
@@ -119,9 +121,13 @@ class Run:
 
     def check(self, checklist: Checklist, options: CheckOptions) -> None:
         """Try everything that a run needs, and change nothing but what the options ask for."""
+        settings = self._settings
+        # For somebody who waits for it.
+        is_patient = options.fetch or options.trial is not None
+        self._cordial = Cordial(settings.api_url, settings.api_key, is_patient=is_patient)
         with self._signal.interruptible():
             check_by_command(
-                self._settings,
+                settings,
                 self._cordial,
                 lambda: self._storage,
                 self._folder,
@@ -143,8 +149,8 @@ class Run:
         columns, attributes = check(settings, self._cordial, lambda: self._storage, checklist)
         checklist.raise_failures()
         logger.info(
-            "Checked: the API key works, %d fields have their attributes%s.",
-            len(columns),
+            "Checked: the API key works, the attributes of %s are there%s.",
+            counted(len(columns), "field"),
             "" if settings.plan_only else ", the storage was written, read back and deleted",
         )
         rows = RowWriter(columns, settings, self._null_marker)

@@ -14,7 +14,7 @@ from lytics_to_cordial.config import (
     settings_schema,
 )
 from lytics_to_cordial.errors import UserError
-from target_cordial.clear_text import refuse_password, refuse_secrets
+from target_cordial.clear_text import refuse_secrets
 
 ListAction: t.TypeAlias = t.Literal["sync", "add", "none"]
 
@@ -339,17 +339,3 @@ class Settings:
 
 
 CONFIG_JSONSCHEMA = settings_schema(Settings)
-
-
-def journal_url(given: str | None) -> str:
-    """The journal's URL, for what reads it without a run.
-
-    Raises:
-        UserError: If it is not set or holds a password.
-    """
-    if given is None:
-        raise UserError(
-            "The setting journal_url is missing: set it to the file in which runs keep their journal, in meltano.yml or as TARGET_CORDIAL_JOURNAL_URL."
-        )
-    refuse_password("journal_url", given)
-    return given

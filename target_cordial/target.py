@@ -24,16 +24,18 @@ from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal
-from target_cordial.check import CheckOptions, selected_streams
+from target_cordial.check import CheckOptions
+from target_cordial.clear_text import refuse_password
 from target_cordial.history.page import write_page
 from target_cordial.history.status import MAX_AGE_HOURS, pipeline_statuses
+from target_cordial.intake.catalog import selected_streams
 from target_cordial.intake.chunks import TEST_STREAM, Intake
 from target_cordial.intake.head import Head
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.reader import MessageReader
 from target_cordial.intake.schema import checked_schema_message
 from target_cordial.run import Run
-from target_cordial.settings import CONFIG_JSONSCHEMA, Settings, journal_url
+from target_cordial.settings import CONFIG_JSONSCHEMA, Settings
 from target_cordial.sink import CordialSink
 from target_cordial.storage.location import Location
 
@@ -63,7 +65,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         super().__init__(**options)
         self.message_reader.interruptible = self._signal.interruptible
         self.settings = Settings.from_config(self._config)
-        self.run = Run(self.name, self.settings, self._signal, self._config.get("stream_maps"))
+        self.run = Run(self.name, self.settings, self._signal, self._config)
         self.intake = Intake(self.settings, self.run.receiver, self.run.prepare, self.run.bookmarks)
         self.message_reader.intake = self.intake
         self.message_reader.head = Head(
@@ -190,7 +192,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         if (fetch or catalog is not None) and not check:
             raise UserError("--fetch and --catalog belong to --check: add it, or leave them out.")
         if report is not None:
-            click.echo(write_page(journal_url(cls.setting("journal_url", config)), report))
+            click.echo(write_page(_journal_url(cls.setting("journal_url", config)), report))
             return
         if status:
             cls._show_status(config, max_age_hours)
@@ -223,7 +225,7 @@ class TargetCordial(ConfiguredPlugin, Target):
             raise UserError("--max-age-hours must be a number of hours.")
         storage_url = cls.setting("storage_url", config)
         statuses = pipeline_statuses(
-            journal_url(cls.setting("journal_url", config)),
+            _journal_url(cls.setting("journal_url", config)),
             dt.timedelta(hours=max_age_hours),
             dt.datetime.now(dt.timezone.utc),
             storage_url and Location.parse(storage_url, "storage_url").url(),
@@ -284,3 +286,13 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     is_sync = not any(argument.partition("=")[0] in _COMMANDS for argument in sys.argv[1:])
     run_command(TargetCordial.cli, logger, reads_input=is_sync)
+
+
+def _journal_url(given: str | None) -> str:
+    """The journal's URL, for what reads it without a run."""
+    if given is None:
+        raise UserError(
+            "The setting journal_url is missing: set it to the file in which runs keep their journal, in meltano.yml or as TARGET_CORDIAL_JOURNAL_URL."
+        )
+    refuse_password("journal_url", given)
+    return given

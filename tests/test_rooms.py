@@ -57,7 +57,7 @@ TIES = {
             "storage",
         },
         "__main__": {"target"},
-        "target": {"check", "history", "intake", "run", "settings", "sink", "storage"},
+        "target": {"check", "clear_text", "history", "intake", "run", "settings", "sink", "storage"},
         "run_name": set(),
         "clear_text": set(),
         "settings": {"clear_text"},

@@ -31,7 +31,7 @@ class Bookmarks:
 
     Args:
         settings: The settings.
-        stream_maps: The target's own stream maps.
+        config: All settings, those of the SDK too.
 
     Attributes:
         exits_failed: The run's count of exits that could not be done, by list or stream.
@@ -39,13 +39,13 @@ class Bookmarks:
         has_input: Whether a SCHEMA or a STATE came.
     """
 
-    def __init__(self, settings: Settings, stream_maps: object) -> None:
+    def __init__(self, settings: Settings, config: t.Mapping[str, t.Any]) -> None:
         self.exits_failed = Counter[str]()
         self.values_skipped = Counter[str]()
         self.has_input = False
         self._settings = settings
         self._account = _account_mark(settings)
-        self._delivery_settings = delivery_settings(settings, stream_maps)
+        self._delivery_settings = delivery_settings(settings, config)
         self._first: State | None = None
         self._is_incoming = False
         self._newest: State = {}

@@ -26,6 +26,13 @@ _SETTINGS = (
     "require_all_fields",
     "invalid_values",
 )
+_MAPS = (
+    "stream_maps",
+    "stream_map_config",
+    "flattening_enabled",
+    "flattening_max_depth",
+    "flattening_max_key_length",
+)
 _NEVER_ACCEPTED = frozenset({"list_name", "list_action", "import_strategy"})
 """To go on by changes alone would leave people on a wrong list, or off the right one."""
 _CODE_CHARACTERS = 8
@@ -59,7 +66,10 @@ class Change:
     def __str__(self) -> str:
         """Name the setting and what changed."""
         if self.setting == "stream_maps":
-            return self.setting
+            names = sorted(
+                name for name in {*self.before, *self.now} if self.before.get(name) != self.now.get(name)
+            )
+            return " and ".join(names)
         if self.setting != "field_mapping":
             return f"{self.setting} (was {self.before!r}, is {self.now!r})"
         parts = {
@@ -73,10 +83,13 @@ class Change:
         return f"field_mapping ({'; '.join(texts)})"
 
 
-def delivery_settings(settings: Settings, stream_maps: object) -> dict[str, str]:
-    """The settings that decide what a contact gets, each as canonical JSON text."""
+def delivery_settings(settings: Settings, config: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """The settings that decide what a contact gets, each as canonical JSON text; those of the SDK that change records as one."""
+    maps = {name: config[name] for name in _MAPS if config.get(name)}
+    if not config.get("flattening_enabled"):
+        maps = {name: value for name, value in maps.items() if not name.startswith("flattening_")}
     values = {name: getattr(settings, name) for name in _SETTINGS}
-    return {name: canonical(value) for name, value in {**values, "stream_maps": stream_maps or {}}.items()}
+    return {name: canonical(value) for name, value in {**values, "stream_maps": maps}.items()}
 
 
 def accepted_changes(entry: Entry, now: t.Mapping[str, str], accepted_code: str | None) -> tuple[str, ...]:

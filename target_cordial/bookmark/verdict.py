@@ -79,5 +79,5 @@ def too_few_contacts(label: str, rows: int, contacts: int, max_percent: float) -
     """Hold the contacts on a list against the contacts that a run without exits imported for it."""
     missing = max(0, rows - contacts)
     is_failure = missing > ALWAYS_PASS and missing * 100 > max_percent * rows
-    sentence = f"{label}: {counted(rows, 'contact')} were imported for it, and it holds {contacts:,}: look at the jobs in Cordial."
+    sentence = f"{label}: {counted(rows, 'contact')} {'were' if rows > 1 else 'was'} imported for it, and it holds {contacts:,}: look at the jobs in Cordial."
     return Verdict(sentence if missing else "", is_failure, 0, is_missing=missing > 0)

@@ -12,10 +12,16 @@ from target_cordial.cordial.lists import ListCalls
 
 
 class Cordial:
-    """Cordial's API v2. Several threads may use it; how calls fail, `Connection` says."""
+    """Cordial's API v2. Several threads may use it; how calls fail, `Connection` says.
 
-    def __init__(self, api_url: str, api_key: str) -> None:
-        connection = Connection(api_url, api_key)
+    Args:
+        api_url: Its base URL.
+        api_key: Its key.
+        is_patient: Whether a call that Cordial does not answer is tried for a minute or more.
+    """
+
+    def __init__(self, api_url: str, api_key: str, *, is_patient: bool = True) -> None:
+        connection = Connection(api_url, api_key, is_patient=is_patient)
         self.metrics = connection.metrics
         self.attributes = AttributeCalls(connection)
         self.contacts = ContactCalls(connection)

@@ -16,6 +16,9 @@ from target_cordial.cordial.errors import CordialError, InvalidValueError, Unans
 TIMEOUT_SECONDS = 60
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 TRIES = 6
+CHECK_TRIES = 2
+CHECK_TIMEOUT_SECONDS = 20
+"""A check is for somebody who waits for it."""
 CONNECT_TRIES = 4
 """Where nobody listens, a wrong api_url is more likely than a short outage."""
 
@@ -27,7 +30,7 @@ class Connection:
     a `CordialError`, one without a usable answer an `UnansweredError`.
     """
 
-    def __init__(self, api_url: str, api_key: str) -> None:
+    def __init__(self, api_url: str, api_key: str, *, is_patient: bool) -> None:
         # The key is the user name of HTTP Basic (Cordial Swagger v2: basicAuth).
         self._service = Service(
             name="Cordial",
@@ -38,11 +41,11 @@ class Connection:
             endpoint_of=_endpoint,
             # What stands behind `/contacts/` is an address.
             shown_path_of=lambda path: "/contacts/…" if path.startswith("/contacts/") else path,
-            timeout_seconds=TIMEOUT_SECONDS,
+            timeout_seconds=TIMEOUT_SECONDS if is_patient else CHECK_TIMEOUT_SECONDS,
             max_answer_bytes=MAX_ANSWER_BYTES,
             too_large="check that api_url is Cordial's API",
-            tries=TRIES,
-            connect_tries=CONNECT_TRIES,
+            tries=TRIES if is_patient else CHECK_TRIES,
+            connect_tries=CONNECT_TRIES if is_patient else CHECK_TRIES,
             connections=40,
         )
         self.metrics = self._service.metrics

@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.progress import counted
 from target_cordial.cordial.errors import CordialError
 from target_cordial.delivery.counters import Counters
 from target_cordial.delivery.importfile import new_import_file_with
@@ -215,15 +216,24 @@ def _compare(name: str, job_id: str, counters: Counters) -> None:
     rows, total = counters.rows, counters.total
     if total is None:
         logger.warning(
-            "Import %s (job %s) has no counters: its %d rows cannot be checked.", name, job_id, rows
+            "Import %s (job %s) has no counters, so nobody can check its %s.",
+            name,
+            job_id,
+            counted(rows, "row"),
         )
     elif total != rows:
-        logger.warning("Import %s (job %s) counts %d rows where %d were sent.", name, job_id, total, rows)
+        logger.warning(
+            "Import %s (job %s) counts %s of the %d that were sent.",
+            name,
+            job_id,
+            counted(total, "row"),
+            rows,
+        )
     elif counters.most_lost > counters.lost:
         logger.warning(
-            "The counters of import %s (job %s) do not add up: no outcome is told of %d of its %d rows.",
+            "The counters of import %s (job %s) do not add up: no outcome is told of %d of its %s.",
             name,
             job_id,
             counters.most_lost - counters.lost,
-            rows,
+            counted(rows, "row"),
         )

@@ -82,8 +82,8 @@ class Outcomes:
         self._rejects.add_import(file, result)
         self.named.update(next(iter(row.values())) for row in lost.named)
         sentence = (
-            f"Cordial rejected {lost.count} of {file.rows} rows of import {result.name} (job {result.job_id}): {len(lost.named)} are named "
-            f"in {self._rejects.place}"
+            f"Cordial rejected {lost.count} of {counted(file.rows, 'row')} of import {result.name} (job {result.job_id}); the report at "
+            f"{self._rejects.place} names {len(lost.named)}"
         )
         if lost.unnamed:
             sentence += f", {lost.unnamed} could not be named, so download them within 7 days in {JOBS_PAGE}. {lost.why.rstrip('.')}"

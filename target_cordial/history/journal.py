@@ -41,7 +41,7 @@ class Journal:
     A line that cannot be written is a warning and the end of the journal, never a failed run.
 
     Attributes:
-        url: Where it is; None if there is none.
+        url: Where it is; None if there is none, or it cannot be written.
 
     Args:
         url: A file, or a folder.
@@ -75,6 +75,7 @@ class Journal:
                 # The run is worth more.
                 logger.warning("This run leaves no more lines in the journal. %s", error)
                 self._files = None
+                self.url = None
         return line
 
     def run_before(self) -> Run | None:

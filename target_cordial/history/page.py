@@ -30,6 +30,7 @@ THINNEST = 1.0
 WIDEST = 0.08
 """Of 1, the most width of a bar: a chart of one run is no block of paint."""
 NAMES_IN_TITLE = 3
+_HEAD_BYTES = 4096
 CORDIALS_REASON = "rejected by Cordial: its page Data jobs has the rows for 7 days"
 UNKNOWN = "\u2013"
 
@@ -93,10 +94,9 @@ def write_page(journal_url: str, path: str) -> str:
     may be something else.
     """
     file = Path(path)
-    if file.is_file() and file.suffix.lower() != ".html":
+    if file.is_symlink() or (file.exists() and not file.is_dir() and not _is_page(file)):
         raise UserError(
-            f"The report is not written to {path}, because that file exists and may be something else: name a new file, or one "
-            "that ends in .html."
+            f"The report is not written to {path}, because that file exists and is something else: name a new file."
         )
     history = read_history(journal_url)
     try:
@@ -279,3 +279,11 @@ def _change(counts: ListCounts) -> str:
         return UNKNOWN
     change = counts.size_after - counts.size_before
     return f"{change:+,}".replace("-", "\u2212") if change else "0"
+
+
+def _is_page(file: Path) -> bool:
+    """Whether a file is an older page, by its title."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return b"target-cordial</title>" in content.read(_HEAD_BYTES)

@@ -46,6 +46,10 @@ class Storage(Folder):
             login=_LOGINS.get(self._location.scheme),
             open_files=lambda: _open(self._location, settings),
         )
+        if self._location.scheme == "sftp" and not (settings.storage_username or self._location.username):
+            raise UserError(
+                "The setting storage_username is missing: import files are written by SFTP under this name."
+            )
         self.folder_tag = self._location.tag
         self.source("check.csv")
 

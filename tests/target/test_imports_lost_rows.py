@@ -116,7 +116,7 @@ def test_counters_that_are_short_are_told_and_hold_nobody_back_when_all_are_ther
     box.fault("counters_short", short)
     result = run(quick_config(box), messages())
     assert (result.code, result.states) == (0, [{"at": 1}]), result.log
-    assert f"counts {12 - short} rows where 12 were sent" in result.log
+    assert f"counts {12 - short} rows of the 12 that were sent" in result.log
     assert report(box) == []
     assert len(reads(box)) == 12
 

@@ -114,6 +114,23 @@ def test_a_changed_list_name_names_the_list_that_stays(box):
     assert f"The list {LIST} (id {box.account.list_id(LIST)}) then stays as it is." in result.message
 
 
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"stream_map_config": {"prefix": "x"}}, "stream_map_config"),
+        (
+            {"flattening_enabled": True, "flattening_max_depth": 1},
+            "flattening_enabled and flattening_max_depth",
+        ),
+    ],
+)
+def test_all_that_changes_records_on_their_way_counts(box, change, shown):
+    runs = followed(box)
+    result = runs.run(enter(BOB), members={VIP: 2}, **change)
+    assert result.code == 2
+    assert f"The setting {shown} changed since members were sent" in result.message
+
+
 def test_another_account_is_refused(box, make_box):
     runs = followed(box)
     other = make_box()

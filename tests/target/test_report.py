@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, 
     [
         ("no/such/folder/out.html", "cannot be written to {} (No such file or directory): name a file in a folder"),
         (".", "cannot be written to {} (Is a directory): name a file in a folder"),
-        ("precious.yml", "is not written to {}, because that file exists and may be something else: name a new file"),
+        ("precious.yml", "is not written to {}, because that file exists and is something else: name a new file"),
     ],
 )  # fmt: skip
 def test_a_page_that_cannot_be_written_is_one_sentence_and_overwrites_nothing(tmp_path, place, sentence):
@@ -166,9 +167,20 @@ def test_a_page_that_cannot_be_written_is_one_sentence_and_overwrites_nothing(tm
     assert (tmp_path / "precious.yml").read_text() == "precious"
 
 
+def test_nothing_but_an_older_page_is_written_over_by_any_name(tmp_path):
+    (tmp_path / "precious.html").write_text("<!DOCTYPE html><title>precious</title>")
+    (tmp_path / "link.html").symlink_to(tmp_path / "other.yml")
+    os.mkfifo(tmp_path / "pipe.html")
+    for name in ("precious.html", "link.html", "pipe.html"):
+        result, _ = make_page(tmp_path, runs(1), name)
+        assert result.code == 2
+        assert "is something else: name a new file" in result.message
+    assert "precious" in (tmp_path / "precious.html").read_text()
+    assert not (tmp_path / "other.yml").exists()
+
+
 def test_a_page_is_written_over_an_older_one_and_to_a_new_file_of_any_name(tmp_path):
-    (tmp_path / "old.HTML").write_text("an older page")
-    for name in ("old.HTML", "new.txt"):
+    for name in ("old.HTML", "new.txt", "old.HTML", "new.txt"):
         result, source = make_page(tmp_path, runs(2), name)
         assert result.code == 0, result.log
         assert "2 runs" in Page(source).text

@@ -26,7 +26,8 @@ BASE = {
         ({"storage_url": "sftp://["}, "The setting storage_url "),
         ({"storage_url": "file:///srv/x"}, 'set import_source to {"transport": "https"'),
         ({"storage_url": "file:///srv/x", "import_source": {"transport": "https", "url": "https://["}}, "set import_source to"),
-        ({"storage_username": None}, "Cordial needs username to fetch a file by sftp: set storage_username,"),
+        ({"storage_username": None}, "The setting storage_username is missing: import files are written by SFTP under this name."),
+        ({"storage_username": None, "import_username": "c", "import_password": "p"}, "The setting storage_username is missing"),
         ({"storage_password": None}, "Cordial needs password to fetch a file by sftp: set storage_password,"),
         ({"rejects_url": "sfpt://h/x"}, "The setting rejects_url has a URL of a kind that is not known: set it to a path, or a URL"),
         ({"journal_url": "sfpt://h/x"}, "The setting journal_url has a URL of a kind that is not known: set it to a path, or a URL"),
@@ -110,6 +111,28 @@ def test_near_names_are_suggested_for_settings_and_attributes(box):
     assert "There is no setting list_nmae: it is passed over; did you mean 'list_name'?" in result.log
     assert "Cordial has no attribute 'First_Name'" in result.message
     assert "case counts; did you mean 'first_name'?" in result.message
+
+
+@pytest.mark.parametrize("mode", ["audit", "mirror"])
+def test_a_check_of_an_audit_tries_what_it_needs_but_for_the_export(box, tmp_path, mode):
+    config = quick_config(box, mode=mode, audits_url=str(tmp_path / "audits"), account_id=None)
+    result = run(config, arguments=["--check"])
+    assert result.code == 0, result.output
+    for told in ("ok export Cordial", "untried export asking", "note export account_id", "ok audits"):
+        assert told in " ".join(result.output.split())
+    config = quick_config(
+        box, mode=mode, audits_url="/proc/x", export_destination={"type": "FTP", "server": ""}
+    )
+    result = run(config, arguments=["--check"])
+    assert result.code == 2
+    assert "failed audits" in " ".join(result.output.split())
+    assert "failed export Cordial needs server" in " ".join(result.output.split())
+
+
+def test_a_check_gives_up_soon(box):
+    box.fault("cordial_status", 500, path="GET /v2/accountcontactattributes")
+    assert "answered" in run(quick_config(box), arguments=["--check"]).message
+    assert len([call for call in box.requests if call.path.startswith("/v2/accountcontactattributes")]) < 4
 
 
 def test_a_check_tries_the_reject_report_and_the_journal_and_posts_nothing(box, tmp_path):
