@@ -50,7 +50,7 @@ def at_most(what: str, value: float, aim: float, unit: str) -> Line:
 
 
 def markdown(lines: Iterable[Line]) -> str:
-    """The table, as README and terminal show it.
+    """The table, as docs/speed.md and the terminal show it.
 
     Args:
         lines: Its lines.

@@ -679,6 +679,16 @@ def test_a_new_job_is_not_listed_until_the_fault_is_cleared(box):
     assert [job["_id"] for job in cordial(box, "GET", "/jobs").json()] == [job_id]
 
 
+def test_child_jobs_can_be_listed_as_under_way_for_ever(box):
+    box.fault("child_jobs", 2)
+    box.fault("jobs_listed_stale")
+    start(box, PEOPLE)
+    box.wait_idle()
+    listed = cordial(box, "GET", "/jobs").json()
+    assert sorted(job["status"] for job in listed) == ["Done", "Processing", "Processing"]
+    assert {cordial(box, "GET", f"/jobs/{job['_id']}").json()["status"] for job in listed} == {"Done"}
+
+
 def test_child_jobs_alone_can_be_held_and_left_out_of_the_list(box):
     box.fault("child_jobs", 2)
     box.fault("job_never_ends", "children")

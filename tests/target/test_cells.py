@@ -13,7 +13,7 @@ from target_cordial.intake.rows import RowWriter
 from target_cordial.settings import Settings
 from tests.target.running import AUDIENCE_SCHEMA, enter, record, run, schema, state
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cells.md"
 KINDS = [("text", "string"), ("tags", "array")]
 CANNOT_HOLD = "holds a character that no text file can hold"
 NOT_A_DATE = "not a date in ISO 8601"
@@ -232,9 +232,9 @@ def test_values_that_fit_arrive_as_they_are(cells_box):
     assert rejects_of(cells_box) == {}
 
 
-def test_the_readme_shows_what_becomes_of_values(cells_box):
+def test_the_page_of_cells_shows_what_becomes_of_values(cells_box):
     text = (
-        README.read_text(encoding="utf-8")
+        PAGE.read_text(encoding="utf-8")
         .split("How values of a record become cells")[1]
         .split("*No value*")[0]
     )
