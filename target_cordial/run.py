@@ -16,20 +16,16 @@ from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import Progress, counted
 from lytics_to_cordial.signals import Terminated
 from lytics_to_cordial.workspace import open_workspace
-from target_cordial.audit.audit import Auditor, raise_unequal
-from target_cordial.audit.members import Members
-from target_cordial.audit.mirror import mirror
-from target_cordial.audit.whole import check_whole
+from target_cordial.audit.audit_run import AuditRun
 from target_cordial.bookmark.bookmarks import Bookmarks
 from target_cordial.check import check, check_by_command
 from target_cordial.closing import exit_problems, members_by_list, outcome_of, what_to_settle
 from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
 from target_cordial.delivery.delivery import Delivery
-from target_cordial.delivery.earlier_runs import clear_earlier_runs, wait_for_imports_elsewhere
+from target_cordial.delivery.earlier_runs import clear_earlier_runs, wait_for_imports
 from target_cordial.delivery.import_log import LoggedImporter
 from target_cordial.delivery.imports import Importer
-from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.limits import ExitsHeldError
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.rejects import Rejects
@@ -98,12 +94,14 @@ class Run:
         )
         self.bookmarks.exits_failed = self.delivery.totals.exits_failed
         self.bookmarks.values_skipped = self.delivery.totals.values_skipped
-        self._members = (
+        self._audit = (
             None
             if settings.mode == "changes"
-            else Members(self.delivery, self._folder, settings.identifier_field)
+            else AuditRun(
+                settings, self.delivery, self._folder, location.tag, self._name, signal.interruptible
+            )
         )
-        self.receiver: Receiver = self._members or self.delivery
+        self.receiver: Receiver = self.delivery if self._audit is None else self._audit.members
         self.close = weakref.finalize(self, self.delivery.close)
 
     @functools.cached_property
@@ -114,10 +112,12 @@ class Run:
     def _storage(self) -> Storage:
         return Storage(self._settings)
 
-    def check_storage(self) -> None:
-        """See, before anything is read or called, whether the storage can work; raises a `UserError` if not."""
+    def begin(self) -> None:
+        """See, before anything is read, whether the storage can work, and which imports there are; raises a `UserError` if it cannot."""
         if self._plan is None:
             _ = self._storage
+        if self._audit is not None:
+            self._audit.begin(self._cordial)
 
     def check(self, checklist: Checklist, options: CheckOptions) -> None:
         """Try everything that a run needs, and change nothing but what the options ask for."""
@@ -163,7 +163,7 @@ class Run:
 
     def _look_up_lists(self, attributes: t.Mapping[str, Attribute]) -> Lists | None:
         """Find the lists that earlier runs filled."""
-        may_create = not self._settings.plan_only and self._members is None
+        may_create = not self._settings.plan_only and self._audit is None
         return open_lists(
             self._cordial,
             self._settings,
@@ -180,8 +180,8 @@ class Run:
             UserError: If not all of it could be delivered, or a list is not equal.
         """
         self._is_all_read = True
-        if self._members is not None:
-            self._finish_audit(self._members, marks)
+        if self._audit is not None:
+            self._finish_audit(self._audit, marks)
             return
         if self._prepared is not None:
             self.delivery.finish_enters()
@@ -202,28 +202,10 @@ class Run:
             problems += self._lists.problems()
         self._raise_problems(problems, self.bookmarks.exits_open)
 
-    def _finish_audit(self, members: Members, marks: Marks) -> None:
-        settings = self._settings
-        snapshot = check_whole(
-            marks, self.delivery.totals, records=members.records, accept_unmarked=settings.accept_unmarked_end
-        )
+    def _finish_audit(self, audit: AuditRun, marks: Marks) -> None:
+        snapshot = audit.check_whole(marks)
         rows, lists = self.prepare()
-        self.delivery.finish_rejects()
-        members.add_empty_lists(snapshot, lists)
-        auditor = Auditor(
-            settings,
-            members,
-            rows,
-            self._null_marker,
-            self._exporter(),
-            Jobs(self._cordial, settings),
-            self._name,
-            self._folder,
-            self._signal.interruptible,
-        )
-        audits = mirror(auditor, self.delivery) if settings.mode == "mirror" else auditor.audit()
-        if settings.mode == "audit" or self._plan is None:
-            raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
+        audit.finish(snapshot, rows, lists, self._null_marker, self._exporter())
         self._raise_problems([], self.delivery.totals.exits_failed.total())
 
     def _raise_problems(self, problems: list[str], exits_open: int) -> None:
@@ -278,21 +260,24 @@ class Run:
         if self._plan is not None:
             self._plan.pace = self._cordial.jobs.pace()
             return self._plan
-        pipeline = self._storage.folder_tag
-        if self._members is not None:
+        pipeline, settings = self._storage.folder_tag, self._settings
+        if self._audit is not None:
             self._exporter().clear_earlier_runs(pipeline)
         importer = Importer(
             cordial=self._cordial,
             storage=self._storage,
-            settings=self._settings,
+            settings=settings,
             null_marker=self._null_marker,
             run_name=f"{pipeline}-{self._name}",
             run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
             stopping=self.delivery.stopping,
         )
         for url in self.bookmarks.storage_urls:
-            wait_for_imports_elsewhere(importer, Location.parse(url, "storage_url").tag)
-        clear_earlier_runs(importer, pipeline)
+            wait_for_imports(importer, Location.parse(url, "storage_url").tag)
+        if settings.mode == "audit":
+            wait_for_imports(importer, pipeline, importer.storage.names())
+        else:
+            clear_earlier_runs(importer, pipeline)
         return LoggedImporter(importer, self._journal)
 
     def _progress(self) -> str | None:
@@ -300,7 +285,7 @@ class Run:
         if not self.delivery.records:
             return None
         read = f"{'All' if self._is_all_read else 'So far'} {self.delivery.records:,} records read"
-        if self._members is not None and self._is_all_read:
+        if self._audit is not None and self._is_all_read:
             return f"{read}; the lists are read back."
         return f"{read}; {self.delivery.progress()}."
 
@@ -318,7 +303,7 @@ class Run:
         else:
             log_records(totals, rejects.count)
             # Lists that are held against all members have lines of their own.
-            for line in list_lines(totals, sizes if self._members is None else {}, members):
+            for line in list_lines(totals, sizes if self._audit is None else {}, members):
                 logger.info("%s", line)
             if totals.inserted:
                 logger.info(

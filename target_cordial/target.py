@@ -216,7 +216,7 @@ class TargetCordial(ConfiguredPlugin, Target):
             logger.warning("%s", warning)
         with target.run.ending_well():
             # Before the tap has scanned for nothing.
-            target.run.check_storage()
+            target.run.begin()
             target.listen(file_input)
 
     @classmethod

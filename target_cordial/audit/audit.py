@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import typing as t
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import msgspec
 from lytics_to_cordial.database import Database
 from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.progress import counted
+from target_cordial.audit.activity import MovedError
 from target_cordial.audit.compare import Rules, compare, create_differences
 from target_cordial.audit.receipts import Receipts
 from target_cordial.delivery.plan import masked
@@ -20,14 +20,13 @@ from target_cordial.history.journal import NO_LIST, timestamp
 from target_cordial.readback.contacts import Columns, read_contacts
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from target_cordial.audit.activity import Activity
     from target_cordial.audit.members import Members
-    from target_cordial.cordial.jobs import Job
     from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.jobs import Jobs
     from target_cordial.history.audits import Verdict
     from target_cordial.intake.rows import RowWriter
     from target_cordial.readback.export import Exporter
@@ -36,15 +35,12 @@ if t.TYPE_CHECKING:
 MOVING_PERCENT = 1
 """Audiences live: so much may differ between an audit's two looks, unless the last audit showed the same."""
 SAMPLES = 3
-_CLOCK_SKEW = dt.timedelta(hours=1)
-_IMPORTS = "cordial-"
-"""With which the names of all pipelines' imports begin."""
 
 logger = logging.getLogger("target-cordial")
 
 
-class MovedError(TransientError):
-    """A list was changed while it was exported: nothing can be said about it."""
+class CountError(TransientError):
+    """An export does not hold as many contacts of a list as Cordial counts: nothing can be said about it."""
 
 
 class NotEqualError(UserError):
@@ -61,7 +57,7 @@ class Auditor:
         rows: Wrote their rows.
         null_marker: The cell that leaves an attribute as it is.
         exporter: Gets contacts out of Cordial.
-        jobs: Tells which imports ran meanwhile.
+        activity: Sees what others do to the lists meanwhile.
         run: The run's name.
         folder: For the files and tables on this machine; only the owner may enter it.
         interruptible: Makes a context in which waiting may be broken off.
@@ -72,7 +68,7 @@ class Auditor:
     rows: RowWriter
     null_marker: str
     exporter: Exporter
-    jobs: Jobs
+    activity: Activity
     run: str
     folder: Path
     interruptible: Callable[[], AbstractContextManager[None]]
@@ -98,8 +94,9 @@ class Auditor:
             is_strict: Whether any difference counts, as after a mirror.
 
         Raises:
-            MovedError: If a list was changed meanwhile.
-            ExportFailedError: If the export holds not all that is on a list.
+            MovedError: If a list was changed since the run began.
+            CountError: If the export holds not all that is on a list.
+            ExportFailedError: If there is no export.
         """
         with self.interruptible():
             return self._audit(is_strict=is_strict)
@@ -107,15 +104,12 @@ class Auditor:
     def _audit(self, *, is_strict: bool) -> dict[str, ListAudit]:
         settings = self.settings
         lists = [each for each in self.members.lists if each is not None]
-        since = dt.datetime.now(dt.timezone.utc) - _CLOCK_SKEW
-        before = self._activity(lists, since)
+        before = self.activity.look(lists)
         columns = Columns(settings.channel, [column.header for column in self.rows.columns], lists)
         contacts = read_contacts(self.exporter, columns, self.tables, "members")
-        if self._activity(lists, since) != before:
-            raise MovedError(
-                "A list was changed while Cordial exported it, so it cannot be compared: run again when no import is under way."
-            )
-        sizes = before[0]
+        if self.activity.look(lists) != before:
+            raise MovedError
+        sizes = before.sizes
         can_move = not is_strict and self._receipts is not None and self._receipts.load_last(self.tables)
         rules = Rules(
             self.rows.columns,
@@ -130,7 +124,7 @@ class Auditor:
             name, list_id = (NO_LIST, 0) if target_list is None else (target_list.name, target_list.id)
             counts = compare(self.tables, number, name, list_id, rules, has_list=target_list is not None)
             if target_list is not None and counts["contacts"] != sizes[list_id]:
-                raise MovedError(
+                raise CountError(
                     f"Cordial counts {sizes[list_id]:,} contacts on list {name!r} and exported {counts['contacts']:,} of it, so it cannot be "
                     "compared: run again; if it stays so, export_audience_key leaves out some."
                 )
@@ -149,23 +143,6 @@ class Auditor:
         for name, audit in audits.items():
             self._log(name, audit, place)
         return audits
-
-    def _activity(
-        self, lists: Sequence[ContactList], since: dt.datetime
-    ) -> tuple[dict[int, int], dict[str, Job]]:
-        """How many contacts are on each list, and the imports that may change who."""
-        names = {name for each in lists for name in (each.name, str(each.id))}
-        jobs = {
-            job.id: job
-            for job in self.jobs.listed(since)
-            if not str(job.import_name).startswith(self.exporter.run_name)
-            and (job.lists & names or (not job.lists and str(job.import_name).startswith(_IMPORTS)))
-        }
-        if not all(job.is_final for job in jobs.values()):
-            raise MovedError(
-                "An import that may change a list is under way in Cordial, so the list cannot be compared: run again when it is done."
-            )
-        return {each.id: self.size_of(each) for each in lists}, jobs
 
     def _mask(self, value: str) -> str:
         return masked(value, self.null_marker)

@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
     from lytics_to_cordial.database import Tables
+    from target_cordial.audit.activity import Activity
     from target_cordial.audit.whole import Snapshot
     from target_cordial.cordial.lists import ContactList
     from target_cordial.delivery.delivery import Delivery
@@ -42,13 +43,15 @@ class Members:
         delivery: Counts records and takes rejects.
         folder: For files with members; only the owner may enter it.
         identifier_field: The setting.
+        activity: Gets each list as its first member comes.
     """
 
-    def __init__(self, delivery: Delivery, folder: Path, identifier_field: str) -> None:
+    def __init__(self, delivery: Delivery, folder: Path, identifier_field: str, activity: Activity) -> None:
         self.lists: list[ContactList | None] = []
         self._delivery = delivery
         self._folder = folder
         self._identifier_field = identifier_field
+        self._activity = activity
         self._files: dict[ContactList | None, t.BinaryIO] = {}
         self._rejected = (folder / "rejected.csv").open("wb")
 
@@ -118,6 +121,8 @@ class Members:
                     f"Cordial has no list {target_list.name!r}, and an audit or a mirror creates none: correct list_name, or give the list "
                     "by its id."
                 )
+            if target_list is not None:
+                self._activity.watch(target_list)
             self.lists.append(target_list)
             path = self._folder / f"members-{len(self.lists) - 1}.csv"
             self._files[target_list] = path.open("wb")

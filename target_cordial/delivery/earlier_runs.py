@@ -50,13 +50,20 @@ def clear_earlier_runs(importer: Importer, pipeline: str) -> None:
         importer.storage.delete(name)
 
 
-def wait_for_imports_elsewhere(importer: Importer, pipeline: str) -> None:
-    """Wait for imports of the pipeline from a folder that it used before; files that are left there stay.
+def wait_for_imports(importer: Importer, pipeline: str, names: t.Iterable[str] = ()) -> None:
+    """Wait for imports of the pipeline, from this folder or one that it used before, and leave all files where they are.
+
+    Args:
+        importer: This run's importer.
+        pipeline: The tag of the folder.
+        names: The files in it, where that is known.
 
     Raises:
         UserError: If one does not come to an end.
     """
-    _wait_for_imports([], f"{pipeline}-", importer)
+    prefix = f"{pipeline}-"
+    files = [name for name in names if name.startswith(prefix) and not name.endswith(PART_SUFFIX)]
+    _wait_for_imports(files, prefix, importer)
 
 
 def _put_aside(name: str, importer: Importer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 
@@ -12,9 +13,12 @@ from tests.target.auditing import VIP, audit, audits_folder, config, ended, expo
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
+    LISTS_A_LOOK,
     enter,
     exit_,
     import_calls,
+    job_lists,
+    quick_config,
     record,
     run,
     schema,
@@ -396,7 +400,96 @@ def test_a_last_audit_that_cannot_be_read_lets_nothing_be_moving(box):
     assert "What the last audit found is not known" in found.log
 
 
-# While the export runs.
+# While the members are read, and while the export runs.
+
+
+@pytest.mark.parametrize("mode", ["audit", "mirror"])
+def test_whoever_the_changes_add_while_the_members_are_read_stays(filled, mode):
+    with started(config(filled, mode=mode)) as running:
+        running.write([AUDIENCE_SCHEMA, *records(PEOPLE)])
+        wait_until(lambda: job_lists(filled))
+        fill(filled, {ZOE: {}})
+        running.write(ended({VIP: 3}))
+        running.end_input()
+        result = running.result()
+    assert result.code == 1, result.log
+    assert "A list was changed" in result.message
+    assert filled.list_members(LIST) == {*PEOPLE, ZOE}
+    assert not list(audits_folder(filled).glob("*"))
+
+
+def test_the_changes_count_from_before_the_first_record(filled):
+    """A snapshot of a large audience reads on for long before it writes anybody."""
+    with started(config(filled, mode="mirror")) as running:
+        wait_until(lambda: job_lists(filled) >= LISTS_A_LOOK)
+        fill(filled, {ZOE: {}})
+        running.write([AUDIENCE_SCHEMA, *records(PEOPLE), *ended({VIP: 3})])
+        running.end_input()
+        result = running.result()
+    assert result.code == 1, result.log
+    assert ZOE in filled.list_members(LIST)
+
+
+def test_a_list_that_is_changed_without_an_import_while_members_are_read_makes_no_verdict(filled):
+    filled.clear_requests()
+    with started(config(filled, mode="mirror")) as running:
+        running.write([state({}), AUDIENCE_SCHEMA, *records(PEOPLE)])
+        wait_until(lambda: any(call.path == "/v2/accountlists/1/count" for call in filled.requests))
+        filled.account.put_contact(ZOE, {}, "none")
+        filled.account.join(1, ZOE)
+        running.write(ended({VIP: 3}))
+        running.end_input()
+        result = running.result()
+    assert result.code == 1, result.log
+    assert ZOE in filled.list_members(LIST)
+
+
+@pytest.mark.parametrize("age", [dt.timedelta(0), dt.timedelta(hours=5)])
+def test_a_child_of_an_import_that_is_done_is_under_way_though_it_names_no_list(filled, age):
+    (parent,) = filled.account.jobs()
+    begun = dt.datetime.now(dt.timezone.utc) - age
+    filled.account.change_job(parent, times={"start": begun.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    filled.account.add_job(
+        {"jobName": "ImportContacts", "status": "Processing", "metadata": {"parentJobId": parent}}
+    )
+    # Of another pipeline, so that nobody waits for it.
+    metadata = {"importName": "campaign", "lists": [LIST]}
+    filled.account.change_job(parent, metadata=metadata)
+    found = audit(filled, PEOPLE)
+    assert found.code == 1, found.log
+    assert "A list was changed" in found.result.message
+    assert found.receipt == {}
+
+
+def test_an_audit_disturbs_no_run_that_imports_and_says_nothing_until_it_is_done(filled):
+    filled.fault("late_fetch", 1.0)
+    with started(quick_config(filled, null_values="clear")) as syncing:
+        syncing.write([AUDIENCE_SCHEMA, enter(ZOE), state({"at": 1})])
+        syncing.end_input()
+        wait_until(lambda: any(job["status"] != "Done" for job in filled.jobs()))
+        [file] = filled.files()
+        found = audit(filled, {**PEOPLE, ZOE: {}})
+        result = syncing.result()
+    assert result.code == 0, result.log
+    assert result.states == [{"at": 1}]
+    assert file.endswith(".csv")
+    assert found.code == 0, found.log
+    assert found.verdicts == {LIST: "equal"}
+
+
+def test_an_audit_leaves_import_files_where_they_are(filled):
+    folder = filled.folder / "sftp" / "import"
+    with started(quick_config(filled)) as killed:
+        filled.fault("slow_jobs", 0.5)
+        killed.write([AUDIENCE_SCHEMA, enter(ADA, first_name="Adele"), state({"at": 1})])
+        killed.end_input()
+        wait_until(lambda: any(job["status"] != "Done" for job in filled.jobs()))
+        killed.process.kill()
+    left = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert left
+    found = audit(filled, PEOPLE)
+    assert ("different", ADA, "first_name") in found.kinds, "it waited for the import"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == left
 
 
 def test_a_list_that_changes_while_it_is_exported_makes_no_verdict(filled):
@@ -409,7 +502,7 @@ def test_a_list_that_changes_while_it_is_exported_makes_no_verdict(filled):
         filled.account.join(1, ZOE)
         result = running.result()
     assert result.code == 1
-    assert "changed while Cordial exported it" in result.message
+    assert "A list was changed" in result.message
     assert exports_left(filled) == []
     assert not list(audits_folder(filled).glob("*"))
 
@@ -424,7 +517,7 @@ def test_an_import_while_it_is_exported_makes_no_verdict(filled):
         imported(filled, f"channels.email.address,first_name\r\n{ADA},Adele\r\n", lists={"addTo": [LIST]})
         result = running.result()
     assert result.code == 1
-    assert "changed while Cordial exported it" in result.message
+    assert "A list was changed" in result.message
 
 
 def test_a_killed_audit_leaves_an_export_that_the_next_one_deletes(filled):
