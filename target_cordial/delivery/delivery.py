@@ -7,7 +7,7 @@ import shutil
 import time
 import typing as t
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import UserError, as_user_error
 from target_cordial.delivery.acknowledge import Acknowledger
 from target_cordial.delivery.exits import HeldExits
 from target_cordial.delivery.importfile import new_import_file, quoted
@@ -314,5 +314,5 @@ class Delivery:
         try:
             self._acknowledger.acknowledge()
             self._outcomes.acknowledged = self._outbox.acknowledged_position
-        except UserError as error:
-            self._workers.fail(error)
+        except Exception as error:  # noqa: BLE001 - a thread that dies silently would leave the run waiting for ever
+            self._workers.fail(as_user_error(error))

@@ -123,8 +123,6 @@ class Workers:
                 is_done = True
             except Stopped:
                 pass
-            except UserError as error:
-                failure = error
             except Exception as error:  # noqa: BLE001 - a thread that dies silently would leave the run waiting for ever
                 failure = as_user_error(error)
             with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import typing as t
 from pathlib import Path
@@ -19,7 +20,10 @@ if t.TYPE_CHECKING:
     from target_cordial.storage.location import Location
 
 CONNECT_TIMEOUT_SECONDS = 30
+CALL_TIMEOUT_SECONDS = 1800
+"""A server may keep a connection alive and answer nothing."""
 KEEPALIVE_SECONDS = 15
+_CALLS = ("_info", "_ls", "_put_file", "_pipe_file", "_get_file", "_cat_file", "_rm_file", "_makedirs", "_mv")
 KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
 _PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk)-\S+\s+[A-Za-z0-9+/=]+")
@@ -41,6 +45,25 @@ class SFTPFileSystem(SSHFileSystem):  # type: ignore[misc]
                 with contextlib.suppress(asyncssh.SFTPNoSuchFile):
                     await channel.remove(path2)
                 await channel.rename(path1, path2)
+
+
+def _bounded(call: t.Callable[..., t.Awaitable[t.Any]]) -> t.Callable[..., t.Awaitable[t.Any]]:
+    @functools.wraps(call)
+    async def bounded(*args: t.Any, **options: t.Any) -> t.Any:
+        task = asyncio.ensure_future(call(*args, **options))
+        # Not `wait_for`: a call that is broken off closes its file, and the server may not answer that either.
+        await asyncio.wait({task}, timeout=CALL_TIMEOUT_SECONDS)
+        if task.done():
+            return task.result()
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        task.cancel()
+        raise TimeoutError
+
+    return bounded
+
+
+for _name in _CALLS:
+    setattr(SFTPFileSystem, _name, _bounded(getattr(SFTPFileSystem, _name)))
 
 
 def open_sftp(location: Location, settings: Settings, options: dict[str, t.Any]) -> SFTPFileSystem:

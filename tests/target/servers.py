@@ -56,6 +56,7 @@ def sftp_server(
     password: str | None = None,
     user_key: asyncssh.SSHKey | None = None,
     posix_rename: bool = True,
+    write_seconds: float = 0,
 ) -> Iterator[SFTPServer]:
     """An SFTP server that serves a folder and keeps a record."""
     seen = SFTPServer()
@@ -68,6 +69,10 @@ def sftp_server(
             if pflags & asyncssh.FXF_WRITE:
                 seen.written.append(path.decode().rpartition("/")[2])
             return super().open(path, pflags, attrs)
+
+        async def write(self, file_obj: Any, offset: int, data: bytes) -> int:
+            await asyncio.sleep(write_seconds)
+            return int(super().write(file_obj, offset, data))
 
         def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
             if not posix_rename:

@@ -2,6 +2,10 @@
 
 import pytest
 
+from lytics_to_cordial.errors import TransientError
+from target_cordial.settings import Settings
+from target_cordial.storage import sftp
+from target_cordial.storage.storage import Storage
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, run, started, state
 from tests.target.servers import USERNAME, new_key, public_line, sftp_server
 
@@ -37,6 +41,20 @@ def assert_nothing_happened(box, result, code=2):
     assert [state for state in result.states if state != BEFORE] == []
     assert box.contacts() == {}
     assert box.jobs() == []
+
+
+def test_a_server_that_answers_nothing_is_not_waited_for_without_end(box, host_key, monkeypatch):
+    monkeypatch.setattr(sftp, "CALL_TIMEOUT_SECONDS", 0.3)
+    folder = box.folder / "slow"
+    with sftp_server(folder, host_key=host_key, password="p", write_seconds=3600) as server:
+        config = box.target_config(
+            storage_url=f"sftp://127.0.0.1:{server.port}/import",
+            storage_username=USERNAME,
+            storage_password="p",
+            storage_host_key=public_line(host_key),
+        )
+        with pytest.raises(TransientError, match="Could not write"):
+            Storage(Settings.from_config(config)).put("people.csv", b"email")
 
 
 def test_a_password_and_a_pinned_host_key_are_enough(box, host_key):
