@@ -6,7 +6,7 @@ import hashlib
 import typing as t
 from dataclasses import dataclass
 
-from target_cordial.intake.cells import COORDINATES
+from target_cordial.readback.values import same
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,6 @@ if t.TYPE_CHECKING:
     from target_cordial.intake.columns import Column
 
 DIFFERENCE_COLUMNS = ("list_id", "list", "kind", "identifier", "attribute", "expected", "actual")
-_SEPARATORS = (",", ", ", ";", "|")
-"""Between the items of an array that is not written as JSON: how Cordial exports one is not documented."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def compare(
     # Contacts on no list: all of them count as on it, and none is extra.
     on = f"l{number}" if has_list else "true"
     differing = {
-        column.header: _differ(column, f"e{place}", f"a{place}", rules.null_marker)
+        column.header: f"NOT (e{place} = '{rules.null_marker}' OR {same(column.kind, f'e{place}', f'a{place}')})"
         for place, column in enumerate(rules.columns)
     }
     marks = "".join(f", {test} AS d{place}" for place, test in enumerate(differing.values()))
@@ -123,32 +121,3 @@ def _digest(tables: Tables, query: str) -> str:
     for (key,) in tables.stream(query):
         digest.update(f"{key}\n".encode())
     return digest.hexdigest()
-
-
-def _differ(column: Column, expected: str, actual: str, null_marker: str) -> str:
-    """Whether a contact's attribute is not what the target would send, as SQL."""
-    same = [f"{expected} = '{null_marker}'", f"{expected} = {actual}"]
-    kind = column.attribute.type
-    if kind == "number" or column.header.partition(".")[2] in COORDINATES:
-        same.append(f"TRY_CAST({expected} AS DOUBLE) = TRY_CAST({actual} AS DOUBLE)")
-    elif kind == "date":
-        same.append(_same_moment(expected, actual))
-    elif kind == "array":
-        items, held = _items(expected), _items(actual)
-        joined = ", ".join(f"array_to_string({items}, '{separator}')" for separator in _SEPARATORS)
-        same.append(f"{items} = {held} OR {actual} IN ({joined})")
-    return f"NOT coalesce({' OR '.join(same)}, false)"
-
-
-def _same_moment(expected: str, actual: str) -> str:
-    """Whether two times are equal to the digits that Cordial gives; without a zone it is UTC."""
-    unit = f"power(10, 6 - least(6, length(regexp_extract({actual}, '\\.([0-9]+)', 1))))"
-    ours, theirs = (
-        f"floor(epoch_us(TRY_CAST({cell} AS TIMESTAMPTZ)) / {unit})" for cell in (expected, actual)
-    )
-    return f"{ours} = {theirs}"
-
-
-def _items(cell: str) -> str:
-    """The items of an array that is written as JSON, as SQL; null if it is not."""
-    return f"CASE WHEN json_valid({cell}) AND starts_with({cell}, '[') THEN from_json({cell}, '[\"VARCHAR\"]') END"

@@ -6,7 +6,7 @@ import typing as t
 
 import msgspec
 
-from lytics_to_cordial.database import quoted as sql_text
+from lytics_to_cordial.database import csv_table
 from lytics_to_cordial.errors import UserError
 from target_cordial.audit.whole import ExitsError, NotWholeError
 from target_cordial.delivery.importfile import quoted
@@ -28,8 +28,6 @@ if t.TYPE_CHECKING:
     from target_cordial.delivery.rejects import Reject, SkippedValue
     from target_cordial.history.totals import Totals
     from target_cordial.intake.lists import Lists
-
-_LONGEST_LINE = 1 << 23
 
 
 class Members:
@@ -190,14 +188,13 @@ class Members:
         # The last of several is known by its place.
         tables.run("SET preserve_insertion_order = true")
         for number in range(len(self.lists)):
-            rows = _rows(self._folder / f"members-{number}.csv", ["address", *cells])
+            rows = csv_table(self._folder / f"members-{number}.csv", ["address", *cells])
             cells_text = "".join(f", coalesce({cell}, '')" for cell in cells)
             tables.run(
                 f"INSERT INTO members SELECT {number}, address, {key_of('address')}{cells_text} FROM {rows}"
             )
-        tables.run(
-            f"INSERT INTO rejected SELECT {key_of('key')} FROM {_rows(self._folder / 'rejected.csv', ['key'])}"
-        )
+        rejected = csv_table(self._folder / "rejected.csv", ["key"])
+        tables.run(f"INSERT INTO rejected SELECT {key_of('key')} FROM {rejected}")
         unify_domains(tables, "members")
         unify_domains(tables, "rejected")
         last = "".join(
@@ -213,11 +210,3 @@ class Members:
         )
         for path in self._folder.glob("members-*.csv"):
             path.unlink()
-
-
-def _rows(path: Path, columns: Sequence[str]) -> str:
-    names = ", ".join(f"'{name}': 'VARCHAR'" for name in columns)
-    return (
-        f"read_csv({sql_text(path)}, columns = {{{names}}}, auto_detect = false, header = false, delim = ',', quote = '\"', "
-        f"escape = '\"', max_line_size = {_LONGEST_LINE})"
-    )

@@ -75,6 +75,7 @@ class Importer:
         null_marker: The cell that leaves an attribute as it is.
         run_name: `<pipeline>-<run>`, with which the names of this run's files begin.
         run_started_at: No job of this run started earlier.
+        kinds: What the cells of attributes hold, by column.
         stopping: Set when nothing more is to be registered.
     """
 
@@ -84,6 +85,7 @@ class Importer:
     null_marker: str
     run_name: str
     run_started_at: dt.datetime
+    kinds: t.Mapping[str, str] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -94,6 +96,7 @@ class Importer:
         self._naming = Naming(
             SingleContacts(self.cordial, settings.channel),
             self.null_marker,
+            self.kinds,
             self.jobs.pause,
             makes_contacts=settings.import_strategy == "upsert",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lytics_to_cordial.errors import UserError
 from target_cordial.delivery.importfile import read_csv
 from target_cordial.readback.single_contacts import MOST
-from target_cordial.readback.values import holds
+from target_cordial.readback.values import differing
 
 if t.TYPE_CHECKING:
     from target_cordial.cordial.contacts import Contact
@@ -58,11 +58,13 @@ class Naming:
         reader: Reads contacts back.
         null_marker: The cell that leaves an attribute as it is.
         pause: Waits until it is worth while to look again.
+        kinds: What the cells of attributes hold, by column.
         makes_contacts: Whether imports of enters make contacts that Cordial lacks; if not, theirs are no lost rows.
     """
 
     reader: Reader
     null_marker: str
+    kinds: t.Mapping[str, str]
     pause: t.Callable[[], None]
     makes_contacts: bool
 
@@ -112,7 +114,7 @@ class Naming:
             ]
             return staying, 0
         absent: list[str] = []
-        different: list[str] = []
+        there: list[tuple[str, Contact, dict[str, str]]] = []
         least, most = counters.least_lost, counters.most_lost
         for key, row in zip(keys, rows, strict=True):
             contact = contacts[key]
@@ -121,8 +123,10 @@ class Naming:
                 least, most = max(0, least - 1), max(0, most - 1)
             elif contact is None or (target_list is not None and not contact.is_on(target_list)):
                 absent.append(key)
-            elif not holds(contact, dict(list(row.items())[1:])):
-                different.append(key)
+            else:
+                there.append((key, contact, dict(list(row.items())[1:])))
+        places = differing([(contact, row) for _, contact, row in there], self.kinds)
+        different = [there[place][0] for place in sorted(places)]
         if len(absent) + len(different) <= most:
             return absent + different, max(0, least - len(absent) - len(different))
         # Attributes that differ everywhere say nothing: Cordial may write them in another way.

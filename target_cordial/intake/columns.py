@@ -16,6 +16,7 @@ from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.near_names import suggestion
 from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import (
+    COORDINATES,
     EMPTY,
     FRACTION_DIGITS,
     RejectedError,
@@ -50,6 +51,7 @@ class Column:
     Attributes:
         field: The record's field, dotted for a nested one.
         header: Cordial's column: an attribute's key, and its part for a geo attribute.
+        kind: What its cells hold: number, date, array, or else text.
         has_cut: Whether dates came that are finer than cells are.
     """
 
@@ -57,6 +59,7 @@ class Column:
         self.field = field
         self.header = header
         self.attribute = attribute
+        self.kind = "number" if part in COORDINATES else attribute.type
         self.has_cut = False
         self._write = cell_writer(attribute, part)
         self._is_text = attribute.type == "string" and attribute.min is None
@@ -184,6 +187,11 @@ def columns_of(field_mapping: t.Mapping[str, str], attributes: t.Mapping[str, At
             )
         columns.append(Column(field, header, attribute, part or None))
     return columns
+
+
+def kinds_of(columns: t.Iterable[Column]) -> dict[str, str]:
+    """What the cells of columns hold, by header."""
+    return {column.header: column.kind for column in columns}
 
 
 def quoted_all(cells: t.Sequence[str]) -> t.Sequence[str]:

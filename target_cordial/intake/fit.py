@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import typing as t
 
-from target_cordial.intake.cells import COORDINATES
-
 if t.TYPE_CHECKING:
     from target_cordial.intake.columns import Column
     from target_cordial.intake.fields import Schema
@@ -59,6 +57,6 @@ def _may_fit(column: Column, kind: str, format_: str | None) -> bool:
         return kind == "string" and format_ in _DATE_FORMATS
     if column.attribute.type == "array":
         return kind != "object"
-    if column.attribute.type == "number" or column.header.partition(".")[2] in COORDINATES:
+    if column.kind == "number":
         return kind in {"integer", "number", "boolean"} or (kind == "string" and format_ not in _TIME_FORMATS)
     return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from lytics_to_cordial.database import quoted
+from lytics_to_cordial.database import csv_table
 from target_cordial.cordial.errors import CordialError, UnansweredError
 from target_cordial.readback.addresses import UNUSUAL, key_of, unify_domains
 from target_cordial.readback.export import ExportFailedError
@@ -26,7 +26,6 @@ if t.TYPE_CHECKING:
 
 _GZIP = b"\x1f\x8b"
 _FIRST_BYTES = 1 << 20
-_LONGEST_LINE = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,9 @@ def _load(tables: Tables, path: Path, columns: Columns, wanted: str) -> tuple[in
     if not first_row:
         return 0, 0
     (address, status, *others), has_header = columns.places(first_row)
-    names = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(first_row)))
-    file_rows = (
-        f"read_csv({quoted(path)}, columns = {{{names}}}, auto_detect = false, header = false, skip = {int(has_header)}, delim = ',', "
-        f"quote = '\"', escape = '\"', compression = '{'gzip' if is_gzip else 'none'}', max_line_size = {_LONGEST_LINE})"
-    )
+    names = [f"c{number}" for number in range(len(first_row))]
+    compression = "gzip" if is_gzip else "none"
+    file_rows = csv_table(path, names, skip=int(has_header), compression=compression)
     cells = [f"coalesce(c{place}, '')" for place in others[: len(columns.attributes)]]
     on = [f"coalesce(trim(c{place}), '0') = '1'" for place in others[len(columns.attributes) :]]
     selected = ", ".join(["address", "key", "status", *cells, *on, "true"])

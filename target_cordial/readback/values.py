@@ -1,24 +1,77 @@
-"""Whether what Cordial holds of a contact is what a row of an import file says."""
+"""When two values are the same: what a row says, and what Cordial holds, in whichever way Cordial writes it."""
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import re
 import typing as t
 
+import duckdb
 import msgspec
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from target_cordial.cordial.contacts import Contact
 
-_NOTHING: tuple[object, ...] = (None, "", [], {})
-_PUNCTUATION = re.compile(r'[\s,"\\\[\]]')
+_SEPARATORS = (",", ", ", ";", "|")
+"""Between the items of an array that is not written as JSON: how Cordial exports one is not documented."""
 
 
-def holds(contact: Contact, cells: t.Mapping[str, str]) -> bool:
-    """Whether a contact's attributes are as a row's cells, by column, have them."""
-    return all(_is_same(cell, value_of(contact, header)) for header, cell in cells.items())
+def same(kind: str, expected: str, actual: str) -> str:
+    """Whether two cells hold the same value of a kind of attribute, as SQL that is never null; text is the same letter by letter."""
+    tests = [f"{expected} = {actual}"]
+    if kind == "number":
+        tests.append(f"TRY_CAST({expected} AS DOUBLE) = TRY_CAST({actual} AS DOUBLE)")
+    elif kind == "date":
+        tests.append(_same_moment(expected, actual))
+    elif kind == "array":
+        items = _items(expected)
+        joined = ", ".join(f"array_to_string({items}, '{separator}')" for separator in _SEPARATORS)
+        tests.append(f"{items} = {_items(actual)} OR {actual} IN ({joined})")
+    return f"coalesce({' OR '.join(tests)}, false)"
+
+
+def _same_moment(expected: str, actual: str) -> str:
+    """Whether two times are equal to the digits that Cordial gives; without a zone it is the database's."""
+    unit = f"power(10, 6 - least(6, length(regexp_extract({actual}, '\\.([0-9]+)', 1))))"
+    ours, theirs = (
+        f"floor(epoch_us(TRY_CAST({cell} AS TIMESTAMPTZ)) / {unit})" for cell in (expected, actual)
+    )
+    return f"{ours} = {theirs}"
+
+
+def _items(cell: str) -> str:
+    """The items of an array that is written as JSON, none for a blank cell, as SQL; null if it is neither."""
+    return (
+        f"CASE WHEN {cell} = '' THEN [] WHEN json_valid({cell}) AND starts_with({cell}, '[') "
+        f"THEN from_json({cell}, '[\"VARCHAR\"]') END"
+    )
+
+
+_KIND = "CASE kind {} ELSE {} END".format(
+    " ".join(
+        f"WHEN '{kind}' THEN {same(kind, 'expected', 'actual')}" for kind in ("number", "date", "array")
+    ),
+    same("string", "expected", "actual"),
+)
+
+
+def differing(rows: Sequence[tuple[Contact, Mapping[str, str]]], kinds: Mapping[str, str]) -> set[int]:
+    """The places of those contacts whose attributes are not as the cells of their row have them; cells and kinds are by column."""
+    cells = [
+        (place, kinds[header], cell, _cell(value_of(contact, header)))
+        for place, (contact, row) in enumerate(rows)
+        for header, cell in row.items()
+    ]
+    if not cells:
+        return set()
+    with duckdb.connect(config={"threads": 1}) as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.execute(
+            "SELECT DISTINCT place FROM (SELECT unnest(?::INTEGER[]) AS place, unnest(?::VARCHAR[]) AS kind, "
+            f"unnest(?::VARCHAR[]) AS expected, unnest(?::VARCHAR[]) AS actual) WHERE NOT {_KIND}",
+            [list(column) for column in zip(*cells, strict=True)],
+        )
+        return {place for (place,) in database.fetchall()}
 
 
 def value_of(contact: Contact, header: str) -> object:
@@ -33,42 +86,8 @@ def value_of(contact: Contact, header: str) -> object:
     return value if not rest else None
 
 
-def _is_same(cell: str, value: object) -> bool:
-    if value in _NOTHING or cell in {"", "[]"}:
-        return value in _NOTHING and cell in {"", "[]"}
-    if isinstance(value, list):
-        # How Cordial reads an array from a cell is not documented: what matters is what is in it.
-        return _letters(cell) == _letters("".join(map(str, value)))
-    text = str(value)
-    return cell == text or _are_same(_number, cell, text) or _are_same(_moment, cell, text)
-
-
-def _are_same(reading: t.Callable[[str], object], cell: str, text: str) -> bool:
-    value = reading(cell)
-    return value is not None and value == reading(text)
-
-
-def _letters(text: str) -> str:
-    try:
-        items = msgspec.json.decode(text, type=list[str])
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        items = [text]
-    return _PUNCTUATION.sub("", "".join(items))
-
-
-def _number(text: str) -> float | None:
-    """A number as a double, which is what most readers of JSON make of it."""
-    try:
-        return float(decimal.Decimal(text))
-    except decimal.InvalidOperation:
-        return None
-
-
-def _moment(text: str) -> dt.datetime | None:
-    """A date to the second: how many digits Cordial keeps is not documented."""
-    whole = text.replace(" ", "T", 1) if len(text) > len("2026-01-02") else f"{text}T00:00:00Z"
-    try:
-        moment = msgspec.convert(whole, dt.datetime)
-    except msgspec.ValidationError:
-        return None
-    return moment.replace(microsecond=0, tzinfo=moment.tzinfo or dt.timezone.utc)
+def _cell(value: object) -> str:
+    """A value as an export has it."""
+    if isinstance(value, str) or value in (None, [], {}):
+        return str(value or "")
+    return msgspec.json.encode(value).decode()

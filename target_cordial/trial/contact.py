@@ -15,6 +15,7 @@ from target_cordial.delivery.importfile import new_import_file, quoted
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.order import ImportFile
+from target_cordial.intake.columns import kinds_of
 from target_cordial.intake.rows import RowWriter
 
 if t.TYPE_CHECKING:
@@ -125,6 +126,7 @@ class TrialContact:
             null_marker=self.null_marker,
             run_name=self._run_name,
             run_started_at=self.since,
+            kinds=kinds_of(columns),
         )
         header = [settings.identifier_column, *(column.header for column in columns)]
         path = new_import_file(self.folder, header, [cells])

@@ -13,9 +13,10 @@ from target_cordial.delivery.importfile import quoted, unquoted
 from target_cordial.delivery.jobs import JOBS_PAGE, LOOKUPS, ImportFailedError
 from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import EMPTY
+from target_cordial.intake.columns import kinds_of
 from target_cordial.intake.identifiers import contact_keys
 from target_cordial.intake.list_names import ListTemplate
-from target_cordial.readback.values import holds, value_of
+from target_cordial.readback.values import differing, value_of
 from target_cordial.trial import questions
 from target_cordial.trial.contact import TrialContact
 from target_cordial.trial.values import columns_to_try, dates_with_fractions, plain_value, torn_text
@@ -183,7 +184,7 @@ class Trial:
                 items = t.cast("list[str]", values[column])
                 self._show(questions.array(items, value_of(held, column.header)))
             else:
-                is_same = holds(held, {column.header: str(values[column])})
+                is_same = _holds(held, {column: str(values[column])})
                 self._show(questions.arrived(topic, is_same=is_same))
         for kind, topic in (("date", "dates"), ("string", "backslash")):
             if kind not in columns:
@@ -251,7 +252,7 @@ class Trial:
             return
         cells = t.cast("Cells", contact.cells(dict.fromkeys(columns), null_values="clear"))
         is_taken, found = self._update(contact, columns, cells)
-        emptied = [c.header for c in columns if holds(found, {c.header: ""})]
+        emptied = [c.header for c in columns if _holds(found, {c: ""})]
         kept = [c.header for c in columns if c.header not in emptied]
         self._can_empty = is_taken and not kept
         self._show(questions.empty_cell(is_taken=is_taken, emptied=emptied, kept=kept))
@@ -259,7 +260,7 @@ class Trial:
     def _update(self, contact: TrialContact, columns: Sequence[Column], cells: Cells) -> tuple[bool, Contact]:
         """Import a row of the known contact; whether Cordial took it, and the contact then."""
         wanted = {
-            column.header: unquoted(cell)
+            column: unquoted(cell)
             for column, cell in zip(columns, cells[1:], strict=True)
             if cell != contact.null_marker
         }
@@ -268,7 +269,7 @@ class Trial:
         except ImportFailedError:
             # A file of one row may fail for the same reason as the row.
             return False, self._read(contact)
-        found = contact.read(lambda it: bool(result.lost.count) or holds(it, wanted))
+        found = contact.read(lambda it: bool(result.lost.count) or _holds(it, wanted))
         if found is None:
             raise _gone()
         return not result.lost.count, found
@@ -323,6 +324,11 @@ class Trial:
 
 def _gone() -> UserError:
     return UserError("The contact of --trial is gone from Cordial while the trial goes on: run it again.")
+
+
+def _holds(contact: Contact, cells: Mapping[Column, str]) -> bool:
+    row = {column.header: cell for column, cell in cells.items()}
+    return not differing([(contact, row)], kinds_of(cells))
 
 
 def _has(contact: Contact, column: Column, value: object) -> bool:

@@ -6,7 +6,7 @@ import datetime as dt
 import secrets
 import typing as t
 
-from target_cordial.intake.cells import COORDINATES, longest_text
+from target_cordial.intake.cells import longest_text
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,8 @@ def plain_value(column: Column) -> object:
         return secrets.randbelow(1_000_000) if limit is None else limit
     if attribute.type == "array":
         return [f"{token} jazz", "café, bars"][: attribute.max_items]
-    if column.header.partition(".")[2] in COORDINATES:
+    if column.kind == "number":
+        # A coordinate.
         return secrets.randbelow(90)
     text = f'{token}, "Zoë"\r\na\\b 日本'[: longest_text(attribute)]
     return text.ljust(int(attribute.min or 0), "x")

@@ -24,10 +24,10 @@ from tests.target.running import (
 PEOPLE = [f"p{number}@example.com" for number in range(12)]
 
 
-def fill(box, addresses):
+def fill(box, addresses, **held):
     number = box.account.list_id(LIST) or box.account.add_list(LIST)
     for address in addresses:
-        box.account.put_contact(address, {"first_name": "Old"}, "subscribed")
+        box.account.put_contact(address, {"first_name": "Old", **held}, "subscribed")
         box.account.join(number, address)
 
 
@@ -75,6 +75,19 @@ def test_a_rejected_change_of_somebody_on_the_list_is_named_by_attributes(box):
     [line] = report(box)
     address = line["record"]["channels.email.address"]
     assert box.contacts()[address].attributes["first_name"] == "Old"
+
+
+@pytest.mark.parametrize(
+    ("field", "held", "sent"), [("first_name", "1", "1.0"), ("interests", ["ab", "c"], ["a", "bc"])]
+)
+def test_a_rejected_change_is_named_by_what_an_audit_calls_different(box, field, held, sent):
+    fill(box, PEOPLE, **{field: held})
+    box.fault("job_rejects", 1)
+    result = run(quick_config(box), messages(**{field: sent}))
+    assert result.code == 0, result.log
+    [line] = report(box)
+    address = line["record"]["channels.email.address"]
+    assert box.contacts()[address].attributes[field] == held
 
 
 @pytest.mark.parametrize("fault", ["array_commas", "empty_cells"])
