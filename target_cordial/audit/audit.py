@@ -81,7 +81,10 @@ class Auditor:
         with self.interruptible():
             self.members.load(self.tables, len(self.rows.header) - 1, self.null_marker)
         url = self.settings.audits_url
-        self._receipts = None if url is None else Receipts(self.settings, url, self.run, self.folder)
+        pipeline = self.exporter.storage.folder_tag
+        self._receipts = (
+            None if url is None else Receipts(self.settings, url, pipeline, self.run, self.folder)
+        )
 
     def size_of(self, target_list: ContactList) -> int:
         """How many contacts are on a list now."""
@@ -110,7 +113,10 @@ class Auditor:
         if self.activity.look(lists) != before:
             raise MovedError
         sizes = before.sizes
-        can_move = not is_strict and self._receipts is not None and self._receipts.load_last(self.tables)
+        can_move: set[int] = set()
+        if self._receipts is not None and not is_strict:
+            ids = [0 if each is None else each.id for each in self.members.lists]
+            can_move = self._receipts.load_last(self.tables, ids)
         rules = Rules(
             self.rows.columns,
             self.null_marker,
@@ -129,7 +135,7 @@ class Auditor:
                     "compared: run again; if it stays so, export_audience_key leaves out some."
                 )
             audit = ListAudit(
-                self._verdict(counts, list_id, can_move=can_move, rules=rules),
+                self._verdict(counts, list_id, can_move=list_id in can_move, rules=rules),
                 rejected=self.members.rejects,
                 **counts,
             )

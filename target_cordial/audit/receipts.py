@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import typing as t
 
 import msgspec
 
-from lytics_to_cordial.database import quoted
+from lytics_to_cordial.database import csv_table, quoted
 from lytics_to_cordial.errors import UserError
 from target_cordial.audit.compare import DIFFERENCE_COLUMNS
 from target_cordial.storage.storage import folder_beside
 
 if t.TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from lytics_to_cordial.database import Tables
@@ -34,68 +36,107 @@ SETTINGS = (
     "accept_unmarked_end",
 )
 """The settings that a receipt names: they decide what is equal, and hold nothing personal."""
+LOOKS_BACK = 100
+"""A list's last audit is looked for in so many receipts: a pipeline may audit one list today and another tomorrow."""
 
 logger = logging.getLogger("target-cordial")
+
+
+class _List(msgspec.Struct):
+    id: int
+
+
+class _Receipt(msgspec.Struct):
+    """What a later audit needs of a receipt."""
+
+    differences_sha256: str
+    lists: list[_List]
 
 
 class Receipts:
     """The folder of the setting audits_url. Its files of differences hold identifiers and values; on this machine they are 0600.
 
-    Attributes:
-        place: The folder, for messages.
+    Args:
+        settings: Which a receipt names, in part.
+        url: The folder, which several pipelines may share.
+        pipeline: With which the names of one's own files go on after `audit-`.
+        run: The run's name.
+        folder: For files on this machine; only the owner may enter it.
     """
 
-    def __init__(self, settings: Settings, url: str, run: str, folder: Path) -> None:
-        self.place = url
+    def __init__(self, settings: Settings, url: str, pipeline: str, run: str, folder: Path) -> None:
         self._settings = settings
+        self._prefix = f"audit-{pipeline}-"
         self._run = run
-        self._folder = folder
+        self._path = folder / "differences.csv"
         self._audits = folder_beside(settings, url, "audits_url")
         self._written = 0
 
-    def load_last(self, tables: Tables) -> bool:
-        """Make the table `last` of the differences that the last audit found, and say whether it could be read.
+    def load_last(self, tables: Tables, list_ids: Collection[int]) -> set[int]:
+        """Make the table `last` of the differences that the last audit of each list found, and say of which lists they are known.
 
-        Where no audit came before, none did.
+        Where no audit held a list before, none did.
         """
         declared = ", ".join(f"{name} VARCHAR" for name in DIFFERENCE_COLUMNS)
         tables.run(f"CREATE OR REPLACE TABLE last ({declared})")
-        names = [
-            name for name in self._audits.names() if name.startswith("audit-") and name.endswith(".json")
+        left = set(list_ids)
+        own = [
+            name for name in self._audits.names() if name.startswith(self._prefix) and name.endswith(".json")
         ]
-        if not names:
-            return True
-        path = self._folder / "last.csv"
-        try:
-            receipt = msgspec.json.decode(self._audits.read(names[-1]))
-            self._audits.get(str(receipt["differences"]), path)
-        except (UserError, msgspec.DecodeError, KeyError, TypeError) as error:
-            reason = (
-                str(error) if isinstance(error, UserError) else f"The receipt {names[-1]} cannot be read."
-            )
-            logger.warning(
-                "What the last audit found is not known, so no difference counts as moving. %s", reason
-            )
-            return False
-        columns = ", ".join(f"'{name}': 'VARCHAR'" for name in DIFFERENCE_COLUMNS)
-        tables.run(
-            f"INSERT INTO last SELECT coalesce(COLUMNS(*), '') FROM read_csv({quoted(path)}, columns = {{{columns}}}, auto_detect = false, header = true, "
-            "delim = ',', quote = '\"', escape = '\"')"
-        )
-        path.unlink()
-        return True
+        for name in own[: -LOOKS_BACK - 1 : -1]:
+            try:
+                left -= self._load(tables, name, left)
+            except (UserError, msgspec.DecodeError) as error:
+                reason = str(error) if isinstance(error, UserError) else f"The receipt {name} cannot be read."
+                logger.warning(
+                    "What the last audit found is not known, so no difference counts as moving. %s", reason
+                )
+                return set(list_ids) - left
+            if not left:
+                break
+        return set(list_ids)
+
+    def _load(self, tables: Tables, name: str, list_ids: set[int]) -> set[int]:
+        """Add to the table `last` what an audit found of the lists that it held, and give them back."""
+        receipt = msgspec.json.decode(self._audits.read(name), type=_Receipt)
+        held = list_ids & {each.id for each in receipt.lists}
+        if held:
+            differences = name.removesuffix(".json") + ".csv"
+            self._audits.get(differences, self._path)
+            try:
+                if _digest(self._path) != receipt.differences_sha256:
+                    raise UserError(f"The file {differences} was changed since.")
+                rows = csv_table(self._path, DIFFERENCE_COLUMNS, skip=1)
+                ids = ", ".join(f"'{list_id}'" for list_id in held)
+                tables.run(
+                    f"INSERT INTO last SELECT coalesce(COLUMNS(*), '') FROM {rows} WHERE list_id IN ({ids})"
+                )
+            finally:
+                self._path.unlink()
+        return held
 
     def write(self, tables: Tables, receipt: dict[str, t.Any]) -> str:
         """Write the table `differences`, and then a receipt that names its file; gives back that file's place."""
         self._written += 1
-        name = f"audit-{self._run}-{self._written}"
-        path = self._folder / "differences.csv"
+        name = f"{self._prefix}{self._run}-{self._written}"
         tables.run(
-            f"COPY (SELECT * FROM differences ORDER BY list, kind, identifier, attribute) TO {quoted(path)} (FORMAT csv, HEADER)"
+            f"COPY (SELECT * FROM differences ORDER BY list, kind, identifier, attribute) TO {quoted(self._path)} (FORMAT csv, HEADER)"
         )
-        self._audits.put(f"{name}.csv", path)
-        path.unlink()
-        settings = {setting: getattr(self._settings, setting) for setting in SETTINGS}
-        content = {**receipt, "settings": settings, "differences": f"{name}.csv"}
+        self._audits.put(f"{name}.csv", self._path)
+        content = {
+            **receipt,
+            "settings": {setting: getattr(self._settings, setting) for setting in SETTINGS},
+            "differences": f"{name}.csv",
+            "differences_sha256": _digest(self._path),
+        }
+        self._path.unlink()
         self._audits.put(f"{name}.json", json.dumps(content, indent=2).encode() + b"\n")
         return self._audits.place(f"{name}.csv")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while some := file.read(1 << 20):
+            digest.update(some)
+    return digest.hexdigest()

@@ -373,6 +373,35 @@ def test_a_small_difference_that_the_last_audit_did_not_show_is_moving(box):
     assert audit(box, people).verdicts == {LIST: "moving"}, "another one than before"
 
 
+def test_audits_of_another_pipeline_in_the_same_folder_do_not_hide_what_stays(box):
+    people, others = crowd(200), crowd(150)
+    fill(box, people)
+    fill(box, others, "Lapsed")
+    box.account.leave(1, "member7@example.com")
+    config_here = config(box)
+    elsewhere = {
+        "storage_url": f"{config_here['storage_url']}/other",
+        "export_destination": {**config_here["export_destination"], "path": "/import/other"},
+    }
+    lapsed = [AUDIENCE_SCHEMA, *records(others, "Lapsed"), *ended({"Lapsed": len(others)})]
+    assert audit(box, people).verdicts == {LIST: "moving"}
+    assert audit(box, {}, lapsed, **elsewhere).verdicts == {"Lytics_Lapsed": "equal"}
+    assert audit(box, people).verdicts == {LIST: "different"}
+
+
+def test_audits_of_another_list_by_the_same_pipeline_do_not_hide_what_stays(box):
+    people, others = crowd(200), crowd(150)
+    fill(box, people)
+    fill(box, others, "Lapsed")
+    box.account.leave(1, "member7@example.com")
+    lapsed = [AUDIENCE_SCHEMA, *records(others, "Lapsed"), *ended({"Lapsed": len(others)})]
+    assert audit(box, people).verdicts == {LIST: "moving"}
+    assert audit(box, {}, lapsed).verdicts == {"Lytics_Lapsed": "equal"}
+    assert audit(box, people).verdicts == {LIST: "different"}
+    box.account.leave(2, "member8@example.com")
+    assert audit(box, {}, lapsed).verdicts == {"Lytics_Lapsed": "moving"}
+
+
 def test_a_difference_of_more_than_one_percent_is_none(box):
     people = crowd(200)
     fill(box, people)
@@ -388,16 +417,43 @@ def test_without_a_place_for_audits_no_difference_is_moving(box):
     assert audit(box, people, audits_url=None).code == 2
 
 
-def test_a_last_audit_that_cannot_be_read_lets_nothing_be_moving(box):
+def gone(path):
+    path.unlink()
+
+
+def saved_by_a_spreadsheet(path):
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(",", ";").replace("list_id;list", "list_id;;list"), encoding="utf-8")
+
+
+def shortened(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change"),
+    [
+        ("*.csv", gone),
+        ("*.csv", saved_by_a_spreadsheet),
+        ("*.csv", shortened),
+        ("*.json", shortened),
+    ],
+)
+def test_a_last_audit_that_cannot_be_read_lets_nothing_be_moving_once(box, pattern, change):
     people = crowd(200)
     fill(box, people)
-    audit(box, people)
-    for path in audits_folder(box).glob("*.csv"):
-        path.unlink()
     box.account.leave(1, "member7@example.com")
+    assert audit(box, people).verdicts == {LIST: "moving"}
+    (path,) = audits_folder(box).glob(pattern)
+    change(path)
     found = audit(box, people)
-    assert found.code == 2
-    assert "What the last audit found is not known" in found.log
+    assert (found.code, found.verdicts) == (2, {LIST: "different"}), found.log
+    assert found.log.count("What the last audit found is not known") == 1
+    box.account.join(1, "member7@example.com")
+    box.account.leave(1, "member8@example.com")
+    found = audit(box, people)
+    assert (found.code, found.verdicts) == (0, {LIST: "moving"}), found.log
+    assert "What the last audit found is not known" not in found.log
 
 
 # While the members are read, and while the export runs.
