@@ -311,6 +311,7 @@ _CORDIAL = (
     FaultKind("export_slow", "cordial", "an export begins only later", 1.0, "seconds"),
     FaultKind("export_fails", "cordial", "an export fails"),
     FaultKind("export_file_late", "cordial", "an export is Done before its file is there", 1.0, "seconds"),
+    FaultKind("export_half", "cordial", "an export is Done when half of its file is there", 1.0, "seconds"),
     FaultKind("export_split", "cordial", "an export writes this many files (unknown)", 2, "files"),
     FaultKind("export_named_by_job", "cordial", "the file of an export has its job's id as name (unknown)"),
     FaultKind("export_headless", "cordial", "an export has no header, though one was asked for (unknown)"),

@@ -264,7 +264,7 @@ class Run:
             return self._plan
         pipeline, settings = self._storage.folder_tag, self._settings
         if self._audit is not None:
-            self._exporter().clear_earlier_runs(pipeline)
+            self._exporter().clear_earlier_runs()
         importer = Importer(
             cordial=self._cordial,
             storage=self._storage,

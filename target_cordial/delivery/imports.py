@@ -18,6 +18,7 @@ from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.naming import LostRows, Naming
 from target_cordial.delivery.registration import Registrar, Stopped
 from target_cordial.readback.single_contacts import SingleContacts
+from target_cordial.storage.storage import KEPT_PREFIX
 
 if t.TYPE_CHECKING:
     import datetime as dt
@@ -30,7 +31,6 @@ if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
     from target_cordial.storage.storage import Storage
 
-KEPT_PREFIX = "kept-"
 CONFIRM_SECONDS = 10
 """A list that was there is not asked for again so soon, but once more at the end."""
 

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import typing as t
+import zlib
 from dataclasses import dataclass
 
 import duckdb
@@ -14,7 +15,7 @@ import duckdb
 from lytics_to_cordial.database import csv_table
 from target_cordial.cordial.errors import CordialError, UnansweredError
 from target_cordial.readback.addresses import UNUSUAL, key_of, unify_domains
-from target_cordial.readback.export import ExportFailedError
+from target_cordial.readback.export import DamagedExportError, ExportFailedError
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,11 +160,9 @@ def _load(tables: Tables, path: Path, columns: Columns, wanted: str) -> tuple[in
         tables.run(
             f"INSERT INTO contacts SELECT {selected} FROM (FROM {spelled} WHERE NOT ({is_kept})) SEMI JOIN {wanted} USING (key)"
         )
-    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+    except duckdb.Error as error:
         # DuckDB's words repeat the row.
-        raise ExportFailedError(
-            "The export is not CSV as it was asked for, so nothing can be compared: look at it in Cordial, then run again."
-        ) from error
+        raise DamagedExportError from error
     return (int(counts[0]), int(counts[1])) if counts else (0, 0)
 
 
@@ -171,8 +170,8 @@ def _first_row(path: Path, *, is_gzip: bool) -> list[str]:
     try:
         with gzip.open(path) if is_gzip else path.open("rb") as file:
             first = file.read(_FIRST_BYTES).removeprefix(codecs.BOM_UTF8)
-    except (OSError, EOFError) as error:
-        raise ExportFailedError("An export file is damaged: run again.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedExportError from error
     return next(csv.reader(io.StringIO(first.decode("utf-8", "replace"), newline="")), [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import re
 import secrets
 import time
 import typing as t
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 
 from lytics_to_cordial.errors import TransientError, UserError
 from target_cordial.cordial.errors import UnansweredError
+from target_cordial.storage.storage import KEPT_PREFIX
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from target_cordial.cordial.api import Cordial
@@ -28,6 +30,8 @@ LOOKS = 12
 """How often files are looked for without anything new, a poll interval apart."""
 _MARK = "-export-"
 """In the name of each export, after the pipeline's tag and the run's name."""
+_SHORTEST_ID = 8
+"""A shorter job id may be part of any file's name by chance."""
 _KEPT = dt.timedelta(days=31)
 """Exports that killed runs left are looked for so far back."""
 
@@ -36,6 +40,16 @@ logger = logging.getLogger("target-cordial")
 
 class ExportFailedError(TransientError):
     """An export did not give what was asked for; nothing can be said about the list."""
+
+
+class DamagedExportError(ExportFailedError):
+    """A file of an export cannot be read, at least not yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An export file is damaged, or is not CSV as it was asked for, so nothing can be compared: look at the export in Cordial, then "
+            "run again."
+        )
 
 
 @dataclass
@@ -73,35 +87,39 @@ class Exporter:
             for _ in range(LOOKS):
                 _unlink(paths)
                 paths[:] = self._fetch(tokens, is_empty=contacts == 0)
-                rows = load(paths)
-                if contacts is None or rows >= contacts:
-                    return
+                try:
+                    rows = load(paths)
+                except DamagedExportError as error:
+                    failure: ExportFailedError = error
+                else:
+                    if contacts is None or rows >= contacts:
+                        return
+                    failure = ExportFailedError(
+                        f"Cordial says that export {tokens[0]} holds {contacts:,} contacts, and its files hold {rows:,}: run again."
+                    )
                 self._pause()
-            raise ExportFailedError(
-                f"Cordial says that export {tokens[0]} holds {contacts:,} contacts, and its files hold {rows:,}: run again."
-            )
+            raise failure
         finally:
             _unlink(paths)
             self._delete(tokens)
 
-    def clear_earlier_runs(self, pipeline: str) -> None:
+    def clear_earlier_runs(self) -> None:
         """Delete the exports that killed runs of the pipeline left; they may hold the whole account.
 
         Raises:
             ExportFailedError: If one of them does not come to its end.
         """
-        prefix = f"{pipeline}-"
         # A file may be called by its job alone, and one of a job that is under way is still to come.
         jobs = self.cordial.jobs.exports(dt.datetime.now(dt.timezone.utc) - _KEPT)
-        own = [job for job in jobs if _is_own(str(job.export_name or ""), prefix)]
+        own = [job for job in jobs if self._is_own(str(job.export_name or ""))]
         for job in own:
             if not job.is_final:
                 with contextlib.suppress(ExportFailedError):
                     self._follow(job.id)
-        tokens = {job.id for job in own if job.id}
-        for name in self.storage.names():
-            if _is_own(name, prefix) or any(token in name for token in tokens):
-                self.storage.delete(name)
+        tokens = [job.id for job in own]
+        for file in self.storage.files():
+            if self._is_own(file.name) or self._is_of(file.name, tokens):
+                self.storage.delete(file.name)
 
     def _body(self, fields: Sequence[str], lists: Sequence[ContactList]) -> dict[str, t.Any]:
         """The export call (Cordial Swagger v2: SourceCE)."""
@@ -159,17 +177,13 @@ class Exporter:
                 )
             self._pause()
 
-    def _fetch(self, tokens: Collection[str], *, is_empty: bool) -> list[Path]:
+    def _fetch(self, tokens: Sequence[str], *, is_empty: bool) -> list[Path]:
         """Wait until the files are there and grow no more, and fetch them."""
         seen: dict[str, int] = {}
         looks_left = LOOKS
         while looks_left:
             looks_left -= 1
-            files = {
-                file.name: file.size
-                for file in self.storage.files()
-                if any(token in file.name for token in tokens)
-            }
+            files = self._files(tokens)
             if files and files == seen:
                 return [
                     self.storage.get(name, self.folder / f"export-{secrets.token_hex(8)}") for name in files
@@ -180,24 +194,37 @@ class Exporter:
         if is_empty:
             return []
         raise ExportFailedError(
-            f"The export is done, and the storage holds no file of it ({tokens[0] if isinstance(tokens, list) else ''}): check that export_destination "
+            f"The export is done, and the storage holds no file of it ({tokens[0]}): check that export_destination "
             "leads Cordial into the folder of storage_url, then run again."
         )
 
-    def _delete(self, tokens: Collection[str]) -> None:
+    def _delete(self, tokens: Sequence[str]) -> None:
         try:
-            for name in self.storage.names():
-                if any(token in name for token in tokens):
-                    self.storage.delete(name)
+            for name in self._files(tokens):
+                self.storage.delete(name)
         except UserError as error:
             logger.warning("An export may be left in the storage, and goes with the next audit: %s", error)
 
+    def _files(self, tokens: Sequence[str]) -> dict[str, int]:
+        """The files whose names hold the name or the job of an export as a whole word, with their sizes."""
+        return {file.name: file.size for file in self.storage.files() if self._is_of(file.name, tokens)}
+
+    def _is_of(self, path: str, tokens: Sequence[str]) -> bool:
+        name = path.rpartition("/")[2]
+        may_have_job = not name.startswith((f"{self.storage.folder_tag}-", KEPT_PREFIX))
+        return any(
+            re.search(rf"(?<![^\W_]){re.escape(token)}(?![^\W_])", name)
+            for token in tokens
+            if _MARK in token or (may_have_job and len(token) >= _SHORTEST_ID)
+        )
+
+    def _is_own(self, path: str) -> bool:
+        """Whether this is the name of an export of the pipeline, or of a file of one."""
+        name = path.rpartition("/")[2]
+        return name.startswith(f"{self.storage.folder_tag}-") and _MARK in name
+
     def _pause(self) -> None:
         time.sleep(self.settings.poll_interval_seconds)
-
-
-def _is_own(name: str, prefix: str) -> bool:
-    return name.startswith(prefix) and _MARK in name
 
 
 def _unlink(paths: list[Path]) -> None:

@@ -18,6 +18,8 @@ from target_cordial.storage.source import import_source
 if t.TYPE_CHECKING:
     from target_cordial.settings import Settings
 
+KEPT_PREFIX = "kept-"
+"""With which the name of an import file begins once it is imported and kept."""
 _LOGINS = {
     "sftp": "storage_username, storage_password and storage_private_key",
     "s3": "storage_username (the access key id) and storage_password (the secret access key)",

@@ -200,6 +200,17 @@ def test_a_file_can_come_after_its_job_is_done(people):
     assert "out.csv" not in people.files()
 
 
+def test_half_a_file_can_be_there_when_its_job_is_done(people):
+    exported(people, name="whole", compress=True)
+    people.fault("export_half", 60)
+    job_id = cordial(people, "POST", "/contactexports", export_call(people, compress=True)).json()["jobId"]
+    wait_until_status(people, job_id, "Done")
+    folder = people.folder / "sftp" / "import"
+    with pytest.raises(EOFError):
+        gzip.decompress((folder / "out.csv.gz").read_bytes())
+    assert gzip.decompress((folder / "whole.csv.gz").read_bytes())
+
+
 def wait_until_status(box, job_id, status):
     wait_until(lambda: cordial(box, "GET", f"/jobs/{job_id}").json()["status"] == status)
 

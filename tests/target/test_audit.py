@@ -598,9 +598,12 @@ def test_a_killed_audits_export_is_deleted_also_if_its_job_names_it(filled):
         wait_until(lambda: any(job["jobName"] == "ExportContacts" for job in filled.jobs()))
         running.process.kill()
     wait_until(lambda: exports_left(filled))
+    job_id = list(filled.account.jobs())[-1]
+    others = [f"{job_id}0.csv", f"a{job_id}.csv", f"kept-{job_id}.csv"]
+    put_files(filled, others)
     filled.clear_faults()
     assert audit(filled, PEOPLE).code == 0
-    assert exports_left(filled) == []
+    assert filled.files() == sorted(others)
 
 
 @pytest.mark.parametrize("number", [2, 15])
@@ -628,6 +631,7 @@ def test_a_signal_while_it_waits_for_the_export_leaves_no_file(filled, number):
     [
         ("export_slow", 0.3),
         ("export_file_late", 0.1),
+        ("export_half", 0.2),
         ("export_split", 2),
         ("export_split", 5),
         ("export_named_by_job", True),
@@ -685,6 +689,28 @@ def test_a_file_that_never_comes_is_waited_for_with_an_end(filled):
     found = audit(filled, PEOPLE)
     assert found.code == 1
     assert "the storage holds no file of it" in found.result.message
+
+
+def test_a_file_that_stays_broken_off_makes_no_verdict(filled):
+    filled.fault("export_half", 60)
+    found = audit(filled, PEOPLE)
+    assert found.code == 1, found.log
+    assert "An export file is damaged" in found.result.message
+    assert found.receipt == {}
+    assert exports_left(filled) == []
+
+
+def put_files(box, names):
+    for name in names:
+        (box.folder / "sftp" / "import" / name).write_text("channels.email.address\r\n", encoding="utf-8")
+
+
+def test_files_whose_names_hold_a_short_job_id_by_chance_are_no_exports(filled):
+    filled.fault("job_id_shape", "number")
+    names = [f"notes-{number}.txt" for number in range(1, 9)]
+    put_files(filled, names)
+    assert audit(filled, PEOPLE).verdicts == {LIST: "equal"}
+    assert filled.files() == names
 
 
 def test_an_export_that_leaves_out_contacts_of_the_list_makes_no_verdict(filled):
