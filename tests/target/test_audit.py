@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import secrets
 
 import pytest
 
@@ -691,7 +692,10 @@ def test_a_file_that_never_comes_is_waited_for_with_an_end(filled):
     assert "the storage holds no file of it" in found.result.message
 
 
-def test_a_file_that_stays_broken_off_makes_no_verdict(filled):
+@pytest.mark.parametrize("size", [0, 4_000_000])
+def test_a_file_that_stays_broken_off_makes_no_verdict(filled, size):
+    # A large one breaks off far behind its first row.
+    filled.account.put_contact(ZOE, {"first_name": secrets.token_hex(size // 2)}, "none")
     filled.fault("export_half", 60)
     found = audit(filled, PEOPLE)
     assert found.code == 1, found.log
