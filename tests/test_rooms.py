@@ -36,7 +36,7 @@ TIES = {
         "readback": {"cordial", "settings", "storage"},
         "delivery": {"cordial", "history", "readback", "run_name", "settings", "storage"},
         "intake": {"bookmark", "cordial", "delivery", "history", "settings"},
-        "audit": {"cordial", "delivery", "history", "intake", "readback", "settings", "storage"},
+        "audit": {"bookmark", "cordial", "delivery", "history", "intake", "readback", "settings", "storage"},
         "sink": {"intake", "settings"},
         "check": {"consent", "cordial", "delivery", "intake", "readback", "settings", "storage", "trial"},
         "trial": {"cordial", "delivery", "intake", "readback", "settings", "storage"},

@@ -14,6 +14,8 @@ if t.TYPE_CHECKING:
     from lytics_to_cordial.database import Tables
     from target_cordial.intake.columns import Column
 
+_STATUSES = ("subscribed", "unsubscribed", "none")
+"""Of an export without a header nobody knows what a column holds: another cell may be an address, and is never told."""
 DIFFERENCE_COLUMNS = ("list_id", "list", "kind", "identifier", "attribute", "expected", "actual")
 
 
@@ -105,7 +107,8 @@ def compare(
         "attributes": attributes,
         "statuses": dict(
             tables.rows(
-                f"SELECT coalesce(nullif(status, ''), 'not told'), count(*) {held} GROUP BY ALL ORDER BY ALL"
+                f"SELECT CASE WHEN coalesce(status, '') = '' THEN 'not told' WHEN status IN {_STATUSES} THEN status ELSE 'other' END, "
+                f"count(*) {held} GROUP BY ALL ORDER BY ALL"
             )
         ),
         "members_sha256": _digest(tables, f"SELECT key FROM members WHERE list = {number} ORDER BY key"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.bookmark.tap_run import is_ended
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +70,7 @@ def check_whole(marks: Marks, totals: Totals, *, records: int, accept_unmarked: 
             )
         if isinstance(entry.get("snapshot"), dict):
             snapshot |= entry["snapshot"]
-            if "ended" in entry and marks.records[stream] < marks.state_line:
+            if is_ended(entry) and marks.records[stream] < marks.state_line:
                 whole.add(stream)
     unmarked = sorted(marks.records.keys() - whole)
     of_stream = f" of stream {unmarked[0]!r}" if unmarked else ""

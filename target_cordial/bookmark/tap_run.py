@@ -64,6 +64,12 @@ def is_used(state: State, stream: str) -> bool:
     return bool(bookmark.keys() - _KEYS_OF_NO_RUN)
 
 
+def is_ended(bookmark: dict[str, t.Any]) -> bool:
+    """Whether the run of tap-lytics-audience that a stream's bookmark names did all of its work."""
+    run = _run_of(bookmark)
+    return bool(run) and bookmark.get("ended") == run["number"]
+
+
 def tap_run(state: State) -> TapRun | None:
     """The run of tap-lytics-audience that wrote a state; None if another tap did."""
     for bookmark in bookmarks_of(state).values():
@@ -77,7 +83,7 @@ def tap_run(state: State) -> TapRun | None:
             for id_ in (ids if isinstance(ids, list) else [])
             if isinstance(id_, str)
         }
-        return TapRun(bookmark.get("ended") == run["number"], audiences)
+        return TapRun(is_ended(bookmark), audiences)
     return None
 
 

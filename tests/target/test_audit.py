@@ -93,6 +93,16 @@ def test_missing_extra_and_different_are_named(filled):
     assert filled.contacts()[ZOE].lists == {LIST}, "an audit changes nothing"
 
 
+def test_a_status_that_is_none_is_counted_and_never_told(filled):
+    journal = filled.folder / "journal.jsonl"
+    filled.account.put_contact(ADA, filled.account.contact(ADA).attributes, "Ada Lovelace")
+    found = audit(filled, PEOPLE, journal_url=str(journal))
+    assert found.code == 0, found.log
+    assert found.receipt["lists"][0]["statuses"] == {"other": 1, "subscribed": 2}
+    assert "other 1, subscribed 2" in found.log
+    assert "Lovelace" not in found.log + journal.read_text() + json.dumps(found.receipt)
+
+
 def test_the_hash_can_be_recomputed_from_both_sides(filled):
     (entry,) = audit(filled, PEOPLE).receipt["lists"]
     by_hand = hashlib.sha256("".join(f"{address}\n" for address in sorted(PEOPLE)).encode()).hexdigest()
@@ -230,6 +240,13 @@ def whole_table(*more):
     return [schema({"email": "string", "name": "string"}, "people"), record({"email": ADA}, "people"), *more]
 
 
+def ended_earlier():
+    """A state in which the end of an earlier run shows through."""
+    last = ended({VIP: 1})[0]
+    last["value"]["bookmarks"]["audience_members"]["ended"] = 2
+    return last
+
+
 VERSION = {"type": "ACTIVATE_VERSION", "stream": "people", "version": 7}
 
 
@@ -323,6 +340,7 @@ def test_a_stream_of_several_without_an_end_mark_makes_no_verdict(table):
             ],
             "the changes of audiences",
         ),
+        ([AUDIENCE_SCHEMA, enter(ADA), ended_earlier()], "No end mark closes the input"),
         ([AUDIENCE_SCHEMA, enter(ADA), *ended({VIP: 2})], "2 members and 1 records arrived"),
         ([AUDIENCE_SCHEMA, *ended({VIP: 1})[:1], enter(ADA)], "No end mark closes the input"),
     ],
