@@ -33,7 +33,6 @@ from target_cordial.history.ending import record_ending
 from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.metrics import log_records
 from target_cordial.history.summary import list_lines, run_line
-from target_cordial.intake.columns import kinds_of
 from target_cordial.intake.lists import Lists, open_lists
 from target_cordial.intake.messages import InputError
 from target_cordial.intake.rows import RowWriter
@@ -47,7 +46,6 @@ if t.TYPE_CHECKING:
     from target_cordial.check import CheckOptions
     from target_cordial.cordial.attributes import Attribute
     from target_cordial.delivery.workers import FileImporter
-    from target_cordial.intake.columns import Column
     from target_cordial.intake.marks import Marks
     from target_cordial.intake.receiver import Receiver
     from target_cordial.settings import Settings
@@ -158,7 +156,7 @@ class Run:
         rows = RowWriter(columns, settings, self._null_marker)
         self._lists = self._look_up_lists(attributes)
         contacts = None if self._lists is None else self._lists.contacts
-        self.delivery.start(self._importer(columns), rows.header, contacts)
+        self.delivery.start(self._importer(rows.kinds), rows.header, contacts)
         self.bookmarks.remember_storage()
         self.delivery.acknowledge_again()
         return rows, self._lists
@@ -258,7 +256,7 @@ class Run:
             self.delivery.drain()
             raise
 
-    def _importer(self, columns: list[Column]) -> FileImporter:
+    def _importer(self, kinds: t.Mapping[str, str]) -> FileImporter:
         if self._plan is not None:
             self._plan.pace = self._cordial.jobs.pace()
             return self._plan
@@ -272,7 +270,7 @@ class Run:
             null_marker=self._null_marker,
             run_name=f"{pipeline}-{self._name}",
             run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
-            kinds=kinds_of(columns),
+            kinds=kinds,
             stopping=self.delivery.stopping,
         )
         for url in self.bookmarks.storage_urls:

@@ -90,11 +90,10 @@ class Auditor:
         """How many contacts are on a list now."""
         return self.exporter.cordial.lists.size(target_list.id)
 
-    def audit(self, *, is_strict: bool = False) -> dict[str, ListAudit]:
+    def audit(self) -> dict[str, ListAudit]:
         """Compare all lists, leave the differences in the table `differences`, log and keep them, and give back what each list is.
 
-        Args:
-            is_strict: Whether any difference counts, as after a mirror.
+        In a mirror any difference counts.
 
         Raises:
             MovedError: If a list was changed since the run began.
@@ -102,9 +101,9 @@ class Auditor:
             ExportFailedError: If there is no export.
         """
         with self.interruptible():
-            return self._audit(is_strict=is_strict)
+            return self._audit()
 
-    def _audit(self, *, is_strict: bool) -> dict[str, ListAudit]:
+    def _audit(self) -> dict[str, ListAudit]:
         settings = self.settings
         lists = [each for each in self.members.lists if each is not None]
         before = self.activity.look(lists)
@@ -114,7 +113,7 @@ class Auditor:
             raise MovedError
         sizes = before.sizes
         can_move: set[int] = set()
-        if self._receipts is not None and not is_strict:
+        if self._receipts is not None and settings.mode == "audit":
             ids = [0 if each is None else each.id for each in self.members.lists]
             can_move = self._receipts.load_last(self.tables, ids)
         rules = Rules(

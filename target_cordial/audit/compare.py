@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from target_cordial.readback.values import same
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lytics_to_cordial.database import Tables
     from target_cordial.intake.columns import Column
@@ -120,7 +120,12 @@ def compare(
 
 def _digest(tables: Tables, query: str) -> str:
     """A hash over sorted addresses, each with a line break after it."""
+    return digest_of(f"{key}\n".encode() for (key,) in tables.stream(query))
+
+
+def digest_of(lines: Iterable[bytes]) -> str:
+    """A hash over lines."""
     digest = hashlib.sha256()
-    for (key,) in tables.stream(query):
-        digest.update(f"{key}\n".encode())
+    for line in lines:
+        digest.update(line)
     return digest.hexdigest()

@@ -30,7 +30,7 @@ def mirror(auditor: Auditor, delivery: Delivery) -> dict[str, ListAudit]:
     """
     is_plan = auditor.settings.plan_only
     # 1. What differs.
-    audits = auditor.audit(is_strict=True)
+    audits = auditor.audit()
     tables = auditor.tables
     tables.run(
         "CREATE TABLE mended AS SELECT DISTINCT list_id, identifier FROM differences WHERE kind <> 'extra';"
@@ -42,14 +42,14 @@ def mirror(auditor: Auditor, delivery: Delivery) -> dict[str, ListAudit]:
     delivery.finish_rejects()
     if is_mended and not is_plan:
         # 3. Nobody is removed before all of them are there.
-        audits = auditor.audit(is_strict=True)
+        audits = auditor.audit()
         _check_imported(auditor, delivery.named_rejects)
     # 4. Who was extra before, and still is.
     is_removed = _send_exits(auditor, delivery)
     delivery.finish_exits(auditor.size_of)
     if is_removed and not is_plan:
         # 5. The proof.
-        audits = auditor.audit(is_strict=True)
+        audits = auditor.audit()
     return audits
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import typing as t
@@ -11,7 +10,7 @@ import msgspec
 
 from lytics_to_cordial.database import csv_table, quoted
 from lytics_to_cordial.errors import UserError
-from target_cordial.audit.compare import DIFFERENCE_COLUMNS
+from target_cordial.audit.compare import DIFFERENCE_COLUMNS, digest_of
 from target_cordial.storage.storage import folder_beside
 
 if t.TYPE_CHECKING:
@@ -40,17 +39,6 @@ LOOKS_BACK = 100
 """A list's last audit is looked for in so many receipts: a pipeline may audit one list today and another tomorrow."""
 
 logger = logging.getLogger("target-cordial")
-
-
-class _List(msgspec.Struct):
-    id: int
-
-
-class _Receipt(msgspec.Struct):
-    """What a later audit needs of a receipt."""
-
-    differences_sha256: str
-    lists: list[_List]
 
 
 class Receipts:
@@ -86,7 +74,7 @@ class Receipts:
         for name in own[: -LOOKS_BACK - 1 : -1]:
             try:
                 left -= self._load(tables, name, left)
-            except (UserError, msgspec.DecodeError) as error:
+            except (UserError, msgspec.DecodeError, KeyError, TypeError) as error:
                 reason = str(error) if isinstance(error, UserError) else f"The receipt {name} cannot be read."
                 logger.warning(
                     "What the last audit found is not known, so no difference counts as moving. %s", reason
@@ -98,13 +86,13 @@ class Receipts:
 
     def _load(self, tables: Tables, name: str, list_ids: set[int]) -> set[int]:
         """Add to the table `last` what an audit found of the lists that it held, and give them back."""
-        receipt = msgspec.json.decode(self._audits.read(name), type=_Receipt)
-        held = list_ids & {each.id for each in receipt.lists}
+        receipt = msgspec.json.decode(self._audits.read(name))
+        held = list_ids & {each["id"] for each in receipt["lists"]}
         if held:
             differences = name.removesuffix(".json") + ".csv"
             self._audits.get(differences, self._path)
             try:
-                if _digest(self._path) != receipt.differences_sha256:
+                if _digest(self._path) != receipt["differences_sha256"]:
                     raise UserError(f"The file {differences} was changed since.")
                 rows = csv_table(self._path, DIFFERENCE_COLUMNS, skip=1)
                 ids = ", ".join(f"'{list_id}'" for list_id in held)
@@ -135,8 +123,5 @@ class Receipts:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while some := file.read(1 << 20):
-            digest.update(some)
-    return digest.hexdigest()
+        return digest_of(file)

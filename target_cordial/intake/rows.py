@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from target_cordial.intake.cells import EMPTY, FRACTION_DIGITS, RejectedError
-from target_cordial.intake.columns import quoted_all
+from target_cordial.intake.columns import kinds_of, quoted_all
 from target_cordial.intake.fields import names_read, values_of
 
 if t.TYPE_CHECKING:
@@ -44,6 +44,7 @@ class RowWriter:
     Attributes:
         columns: The mapped columns.
         header: The names of all columns.
+        kinds: What the cells of mapped columns hold, by header.
         fields: The fields that rows are made of; of a nested one its own name and its outermost object's.
 
     Args:
@@ -54,6 +55,7 @@ class RowWriter:
 
     def __init__(self, columns: t.Sequence[Column], settings: Settings, null_marker: str) -> None:
         self.columns = columns
+        self.kinds = kinds_of(columns)
         self.header = [settings.identifier_column, *[column.header for column in columns]]
         # Only a contact that is created, or whose attribute is emptied, can end up without it.
         may_lack = settings.import_strategy == "upsert" or settings.null_values == "clear"
