@@ -509,7 +509,10 @@ def test_a_list_that_is_changed_without_an_import_while_members_are_read_makes_n
     filled.clear_requests()
     with started(config(filled, mode="mirror")) as running:
         running.write([state({}), AUDIENCE_SCHEMA, *records(PEOPLE)])
-        wait_until(lambda: any(call.path == "/v2/accountlists/1/count" for call in filled.requests))
+        # Lists are counted as they are found, and then once more to be watched.
+        wait_until(
+            lambda: sum(call.path == "/v2/accountlists/1/count" for call in filled.requests) > 1, timeout=30
+        )
         filled.account.put_contact(ZOE, {}, "none")
         filled.account.join(1, ZOE)
         running.write(ended({VIP: 3}))
