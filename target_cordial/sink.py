@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from referencing.exceptions import Unresolvable
 from singer_sdk.exceptions import InvalidRecord, MapExpressionError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.sinks import Sink
 from typing_extensions import override
 
 from target_cordial.intake.cells import RejectedError
-from target_cordial.intake.mapping import Mapping, MisfitError
+from target_cordial.intake.mapping import DELETED_FIELD, Mapping, MisfitError
 from target_cordial.intake.streams import Route
 from target_cordial.intake.validation import RecordValidator
 
@@ -22,6 +23,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
     from target_cordial.intake.messages import Message
+    from target_cordial.intake.streams import Record
     from target_cordial.settings import Settings
 
 
@@ -55,9 +57,13 @@ class CordialSink(Sink):
         """What records that come through this stream map go through, by a schema in this line of the input."""
         is_same = type(stream_map) is SameRecordTransform and not stream_map.flattening_enabled
 
-        def transform(record: dict[str, t.Any], message: Message) -> dict[str, t.Any] | None:
-            # Other stream maps may get the same record.
-            transformed = _mapped(stream_map, record.copy())
+        def transform(record: Record, message: Message) -> Record | RejectedError | None:
+            try:
+                # Other stream maps may get the same record.
+                transformed = t.cast("Record | None", stream_map.transform(record.copy()))
+            except Exception as error:  # noqa: BLE001 - an expression can fail in any way
+                cause = error.__cause__ if isinstance(error, MapExpressionError) else error
+                return RejectedError(f"the stream map fails on it ({type(cause).__name__})")
             if transformed is not None and self.include_sdc_metadata_properties:
                 extracted = {"time_extracted": message.time_extracted, "version": message.version}
                 self._add_sdc_metadata_to_record(transformed, extracted, {})
@@ -69,28 +75,26 @@ class CordialSink(Sink):
             mapping=self.mapping,
             key_properties=self._key_properties,
             transform=None if is_same and not self.include_sdc_metadata_properties else transform,
-            misfit=None if self._validator is None else functools.partial(_misfit, self._validator),
+            misfit=None if self._validator is None else functools.partial(_misfit, self._validator, line),
             count=self.record_counter_metric.increment,
+            sets_mark=any(
+                DELETED_FIELD in (rules or ()) for rules in self.config.get("stream_maps", {}).values()
+            ),
         )
 
 
-def _misfit(validator: BaseJSONSchemaValidator, record: dict[str, t.Any]) -> RejectedError | None:
+def _misfit(validator: BaseJSONSchemaValidator, line: int, record: Record) -> RejectedError | None:
     try:
         validator.validate(record)
     except InvalidRecord as error:
         # The SDK's own words hold the value.
         path = getattr(error.__cause__, "path", None)
         return RejectedError("does not fit the stream's schema", str(path[0]) if path else None)
-    except (ArithmeticError, TypeError):
-        # NaN is neither less nor more than anything.
-        return RejectedError("does not fit the stream's schema")
-    return None
-
-
-def _mapped(stream_map: StreamMap, record: dict[str, t.Any]) -> dict[str, t.Any] | None:
-    try:
-        return t.cast("dict[str, t.Any] | None", stream_map.transform(record))
-    except MapExpressionError as error:
+    except Unresolvable as error:
         raise MisfitError(
-            f"A stream map of {stream_map.stream_alias!r} cannot be computed for a record: correct stream_maps."
+            f"The SCHEMA message in line {line} of the input has a $ref to what is not in it: correct the tap, or switch "
+            "validate_records off."
         ) from error
+    except Exception as error:  # noqa: BLE001 - NaN is neither less nor more than anything, a pattern may be none, a $ref a circle
+        return RejectedError(f"cannot be held against the stream's schema ({type(error).__name__})")
+    return None

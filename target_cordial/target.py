@@ -118,8 +118,7 @@ class TargetCordial(ConfiguredPlugin, Target):
         routes = []
         for stream_map in self.mapper.stream_maps[stream]:
             sink = t.cast("CordialSink", self.get_sink(stream_map.stream_alias))
-            if sink.mapping.has_identifier:
-                routes.append(sink.route(stream_map, line))
+            routes.append(sink.route(stream_map, line))
         self.intake.open(stream, routes, schema["properties"])
 
     def _schema_fault(self, error: Exception) -> str:

@@ -31,6 +31,7 @@ class Reject:
         field: The field to blame, if it is one.
         lacks_contact: Whether its identifier is the reason.
         exit_from: For an exit: the list that its contact stays on, or the stream where nobody knows the list.
+        may_enter: Whether nobody knows that it is an exit.
     """
 
     stream: str
@@ -39,6 +40,7 @@ class Reject:
     field: str | None
     lacks_contact: bool = False
     exit_from: str | None = None
+    may_enter: bool = False
 
 
 @dataclass(frozen=True, eq=False)

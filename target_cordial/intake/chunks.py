@@ -7,7 +7,7 @@ import logging
 import operator
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
@@ -75,15 +75,20 @@ class Intake:
         self._settings = settings
         self._delivery = delivery
         self._prepare = prepare
+        self._may_leave = settings.list_action == "sync" and settings.mode == "changes"
         self._routes: dict[str, Sequence[Route]] = {}
         self._all_routes: list[Route] = []
         self._streams: dict[str, Stream | None] = {}
         self._skipped: dict[str, str] = {}
 
     def open(self, stream: str, routes: Sequence[Route], fields: Iterable[str] = ()) -> None:
-        """Let a stream's records go through these routes from here on, or through none; it has these fields."""
+        """Let a stream's records go through those of these routes that have the identifier; it has these fields."""
+        former = {route.name: route for route in self._routes.get(stream, ())}
+        # A stream that had the identifier is not skipped once it lacks it: its records are no longer understood.
+        routes = [route for route in routes if route.mapping.has_identifier or route.name in former]
         for route in routes:
-            route.is_later = bool(self._routes.get(stream))
+            if route.name in former:
+                route.follow(former[route.name])
         self._streams.pop(stream, None)
         self._routes[stream] = routes
         self._all_routes += routes
@@ -207,10 +212,7 @@ class Intake:
             delivery.records = before + numbers[end - 1] + 1
             position = before + numbers[start] + 1
             if isinstance(result, Reject):
-                if result.exit_from is not None and self._settings.list_action != "sync":
-                    delivery.totals.ignored_exits += 1
-                else:
-                    delivery.reject(result)
+                self._reject(result)
                 continue
             kind, target_list = result
             if kind == "enter":
@@ -222,6 +224,15 @@ class Intake:
                 delivery.totals.ignored_exits += end - start
             else:
                 delivery.exit(target_list, keys[start:end], position=position, again=kind == EXIT_AGAIN)
+
+    def _reject(self, reject: Reject) -> None:
+        """Hand over a reject; where nobody is to leave, an exit is none, and what may be one counts as an enter."""
+        if reject.may_enter and not self._may_leave:
+            self._delivery.reject(replace(reject, exit_from=None))
+        elif reject.exit_from is None or self._settings.list_action == "sync":
+            self._delivery.reject(reject)
+        else:
+            self._delivery.totals.ignored_exits += 1
 
 
 def _named(fields: Iterable[str]) -> str:

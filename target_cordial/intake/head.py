@@ -11,13 +11,12 @@ from __future__ import annotations
 import time
 import typing as t
 
-from target_cordial.intake.messages import decode_message, message_of
+from target_cordial.intake.messages import read_message
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from target_cordial.bookmark.bookmarks import Bookmarks
-    from target_cordial.intake.messages import Message
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -45,7 +44,7 @@ class Head:
         for lines in chunks:
             held.append(lines)
             for line in lines:
-                message = _message(line)
+                message = read_message(line)
                 if message.type == "STATE" and isinstance(message.value, dict):
                     self._bookmarks.begin(message.value, is_before_records=not records)
                     yield from held
@@ -61,10 +60,3 @@ class Head:
                 break
         yield from held
         yield from chunks
-
-
-def _message(line: bytes) -> Message:
-    try:
-        return decode_message(line)
-    except (ValueError, ArithmeticError, RecursionError):
-        return message_of(line)

@@ -19,7 +19,11 @@ _PLAIN_ADDRESSES = re.compile(r"(?:[a-z0-9._%+'-]+@[a-z0-9.-]+\.[a-z]{2,}\n)+")
 _ONE_MARK = bytes.maketrans(b"-'@\n", b"....")
 _MAX_ADDRESS_CHARACTERS = 254
 _MAX_LABEL_CHARACTERS = 63
-_LONG_LABEL = re.compile(rf"[^@.\n]{{{_MAX_LABEL_CHARACTERS + 1}}}")
+_MAX_LOCAL_CHARACTERS = 64
+_TOO_LONG = re.compile(
+    rf"^[^@\n]{{{_MAX_LOCAL_CHARACTERS + 1}}}|[^@.\n]{{{_MAX_LABEL_CHARACTERS + 1}}}", re.MULTILINE
+)
+"""What comes before the @, or between two dots."""
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -70,7 +74,7 @@ def _are_plain(lines: str, longest: int) -> bool:
         _PLAIN_ADDRESSES.fullmatch(lines) is not None
         and b".." not in b"." + lines.encode().translate(_ONE_MARK)
         and longest <= _MAX_ADDRESS_CHARACTERS
-        and (longest <= _MAX_LABEL_CHARACTERS or not _LONG_LABEL.search(lines))
+        and (longest <= _MAX_LABEL_CHARACTERS or not _TOO_LONG.search(lines))
     )
 
 
@@ -98,7 +102,7 @@ def _no_contact(key: str, *, is_address: bool) -> str | None:
     if len(key) > _MAX_ADDRESS_CHARACTERS:
         return f"the identifier is not an e-mail address: longer than {_MAX_ADDRESS_CHARACTERS} characters"
     try:
-        email_validator.validate_email(key, check_deliverability=False)
+        email_validator.validate_email(key, check_deliverability=False, strict=True)
     except email_validator.EmailNotValidError as error:
         # What is in brackets or follows a colon are pieces of the address; an @ would look like one.
         why = re.split(r" \(|: ", str(error).rstrip("."))[0].replace("@", "at")

@@ -12,7 +12,7 @@ import msgspec
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
-from target_cordial.intake.messages import CutOffError, InputError, decode_message, decode_whole, message_of
+from target_cordial.intake.messages import MAX_DEPTH, CutOffError, InputError, decode_whole, read_message
 
 if t.TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -59,7 +59,7 @@ class MessageReader(GenericSingerReader[bytes]):
     def __init__(self) -> None:
         super().__init__()
         self.line = 0
-        self._is_cut = False
+        self._broken_off = 0
         self._messages: list[Message] = []
 
     @property
@@ -77,10 +77,7 @@ class MessageReader(GenericSingerReader[bytes]):
         counts = t.Counter[str]()
         for lines in self.head.hold(self._chunks(file_input or self.default_input)):
             for line in lines:
-                try:
-                    message = decode_message(line)
-                except (ValueError, ArithmeticError, RecursionError):
-                    message = message_of(line)
+                message = read_message(line)
                 if message.type == "RECORD" or (
                     message.type == "STATE" and message.value is not msgspec.UNSET
                 ):
@@ -107,6 +104,8 @@ class MessageReader(GenericSingerReader[bytes]):
         if not line.strip():
             return
         whole = self.deserialize_json(line)
+        if message.is_cut:
+            raise self._too_deep()
         if not isinstance(whole, dict):
             raise InputError(
                 f"Line {self.line} of the input is JSON, but no object, so it is not a Singer message: check that the tap writes "
@@ -130,16 +129,25 @@ class MessageReader(GenericSingerReader[bytes]):
     def deserialize_json(self, line: bytes) -> dict[str, t.Any]:
         try:
             return t.cast("dict[str, t.Any]", decode_whole(line))
-        except (ValueError, RecursionError) as error:
+        except RecursionError as error:
+            raise self._too_deep() from error
+        except ValueError as error:
             if self.line == 1:
                 for start, (name, cure) in _NOT_LINES.items():
                     if line.startswith(start):
                         raise InputError(f"The input is {name}, not lines of JSON: {cure}.") from error
-            what = "is not valid JSON" if not self._is_cut else "breaks off: the tap was probably stopped"
-            kind = CutOffError if self._is_cut else InputError
+            is_cut_off = self.line == self._broken_off
+            what = "breaks off: the tap was probably stopped" if is_cut_off else "is not valid JSON"
+            kind = CutOffError if is_cut_off else InputError
             raise kind(
                 f"Line {self.line} of the input {what}; what came before it is delivered. Look at the tap's log and run again."
             ) from error
+
+    def _too_deep(self) -> InputError:
+        return InputError(
+            f"Line {self.line} of the input is nested deeper than {MAX_DEPTH} levels, which only a RECORD may be; what came before it "
+            "is delivered. Correct the tap."
+        )
 
     def _chunks(self, file: t.IO[bytes] | t.IO[str]) -> t.Iterator[t.Sequence[bytes]]:
         """Yield all complete lines that are available, without their ends; block only when there is none."""
@@ -149,6 +157,7 @@ class MessageReader(GenericSingerReader[bytes]):
             yield from ([str(line).encode("utf-8", "surrogateescape")] for line in file)
             return
         parts: list[bytes] = []
+        lines = 0
         while True:
             try:
                 with self.interruptible():
@@ -165,10 +174,13 @@ class MessageReader(GenericSingerReader[bytes]):
             if not end:
                 parts.append(after)
                 continue
-            yield b"".join([*parts, before]).split(b"\n")
+            whole = b"".join([*parts, before]).split(b"\n")
+            lines += len(whole)
+            yield whole
             parts = [after]
         if rest := b"".join(parts):
-            self._is_cut = True
+            # The head may look ahead, so lines before it may still have to be judged.
+            self._broken_off = lines + 1
             yield [rest]
 
 

@@ -12,7 +12,7 @@ from target_cordial.delivery.rejects import Reject, SkippedValue
 from target_cordial.intake.cells import RejectedError
 from target_cordial.intake.identifiers import UnidentifiedError
 from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD, EXITS, MisfitError
-from target_cordial.intake.messages import whole_record
+from target_cordial.intake.messages import MAX_DEPTH, whole_record
 
 if t.TYPE_CHECKING:
     from collections import Counter
@@ -27,6 +27,8 @@ if t.TYPE_CHECKING:
 
 Record: t.TypeAlias = dict[str, t.Any]
 
+_TOO_DEEP = RejectedError(f"nested deeper than {MAX_DEPTH} levels")
+
 
 @dataclass
 class Route:
@@ -37,9 +39,11 @@ class Route:
         line: The line of its schema in the input.
         mapping: What the records mean.
         key_properties: Fields that each record has to have.
-        transform: Makes of a record what its stream map wants, None to drop it; None if records stay as they are.
+        transform: Makes of a record what its stream map wants, None to drop it, or says why it cannot; None if records stay as
+            they are.
         misfit: Says why a record does not fit the stream's schema; None if nobody asks.
         count: Counts records, for the SDK's metrics.
+        sets_mark: Whether a stream map says which rows are gone at the source.
         is_later: Whether the stream had another schema before.
         lacks_key_property: Whether a record that lacks one came.
         is_checked: Whether the schema was held against the settings: at the first record that no stream map drops.
@@ -49,12 +53,18 @@ class Route:
     line: int
     mapping: Mapping
     key_properties: Sequence[str]
-    transform: Callable[[Record, Message], Record | None] | None
+    transform: Callable[[Record, Message], Record | RejectedError | None] | None
     misfit: Callable[[Record], RejectedError | None] | None
     count: Callable[[int], None]
+    sets_mark: bool = False
     is_later: bool = False
     lacks_key_property: bool = False
     is_checked: bool = False
+
+    def follow(self, former: Route) -> None:
+        """Come after a route of the same name, whose schema was another one."""
+        self.is_later = True
+        self.mapping.needs_state |= former.mapping.needs_state
 
 
 class Outcomes(t.NamedTuple):
@@ -134,17 +144,31 @@ class Stream:
         """
         if self._fields is not None:
             columns: dict[str, Values] = dict(zip(self._fields, zip(*records, strict=True), strict=True))
+            cut = {place: _TOO_DEEP for place, message in enumerate(messages) if message.is_cut}
             yield self._outcomes(
-                self._routes[0], numbers, columns, lambda place: whole_record(messages[place].record), {}
+                self._routes[0],
+                numbers,
+                columns,
+                lambda place: whole_record(messages[place].record),
+                cut,
+                {},
             )
             return
         for route in self._routes:
             places: Sequence[int] = range(len(records))
             own: Sequence[Record] = records
+            failed: Rejects = {}
             if route.transform is not None:
                 transformed = list(map(route.transform, records, messages))
                 places = [place for place, record in enumerate(transformed) if record is not None]
-                own = [record for record in transformed if record is not None]
+                own = []
+                for place in places:
+                    found = transformed[place]
+                    if isinstance(found, RejectedError):
+                        failed[len(own)] = found
+                        # Whether it is an exit is judged as it came.
+                        found = records[place]
+                    own.append(t.cast("Record", found))
             if not own:
                 continue
             columns = {
@@ -155,11 +179,17 @@ class Stream:
                 record.get(DELETED_FIELD, records[place].get(DELETED_FIELD))
                 for place, record in zip(places, own, strict=True)
             ]
+            if route.sets_mark and failed:
+                marks = enumerate(columns[DELETED_FIELD])
+                columns[DELETED_FIELD] = [failed.get(number, mark) for number, mark in marks]
             unfit: Rejects = {}
             if route.misfit is not None:
                 misfits = map(route.misfit, own)
-                unfit = {place: error for place, error in enumerate(misfits) if error is not None}
-            yield self._outcomes(route, [numbers[place] for place in places], columns, own.__getitem__, unfit)
+                unfit = {number: error for number, error in enumerate(misfits) if error is not None}
+            unfit |= {number: _TOO_DEEP for number, place in enumerate(places) if messages[place].is_cut}
+            yield self._outcomes(
+                route, [numbers[place] for place in places], columns, own.__getitem__, unfit, failed
+            )
 
     def _fields_of(self, route: Route) -> list[str]:
         names = [] if self._lists is None else [*self._lists.fields, "audience_id"]
@@ -179,17 +209,19 @@ class Stream:
         columns: dict[str, Values],
         record: Callable[[int], Record],
         unfit: Rejects,
+        failed: Rejects,
     ) -> Part:
-        """What becomes of records, by their values; `unfit` holds those that do not fit their schema."""
+        """What becomes of records, by their values; `unfit` ones may still be exits, `failed` ones can be nothing."""
         self._check(route)
-        rejects: Rejects = {}
+        rejects = {**failed}
         # Exit or not comes before all else: an exit that cannot be done leaves somebody on a list.
         kinds = route.mapping.kinds(columns, rejects)
         for name in route.key_properties:
             if msgspec.UNSET in columns[name]:
-                route.lacks_key_property = True
                 for place, value in enumerate(columns[name]):
-                    if value is msgspec.UNSET:
+                    if value is msgspec.UNSET and place not in failed:
+                        self._check_key(route, name)
+                        route.lacks_key_property = True
                         rejects.setdefault(place, RejectedError("a key property is missing"))
         keys = route.mapping.keys(kinds, columns, rejects)
         lists = (
@@ -203,7 +235,7 @@ class Stream:
         results: list[t.Any] = list(zip(kinds, lists, strict=True))
         for place, error in rejects.items():
             exit_from = None
-            if kinds[place] in EXITS:
+            if kinds[place] != "enter":
                 target_list = lists[place]
                 exit_from = route.name if target_list is None else target_list.name
             results[place] = Reject(
@@ -213,6 +245,7 @@ class Stream:
                 error.field,
                 lacks_contact=isinstance(error, UnidentifiedError),
                 exit_from=exit_from,
+                may_enter=kinds[place] not in EXITS,
             )
         skipped = [
             SkippedValue(route.name, record(place), error.reason, error.field, column)
@@ -238,22 +271,38 @@ class Stream:
             ) from error
         route.is_checked = True
 
+    @staticmethod
+    def _check_key(route: Route, name: str) -> None:
+        """See that a key property, which a record lacks, is in the schema: else all records lack it."""
+        if not route.mapping.has_field(name):
+            raise MisfitError(
+                f"The SCHEMA message of stream {route.name!r}, in line {route.line} of the input, has {name!r} among its key_properties, "
+                "but no such property: correct the tap."
+            )
+
 
 def _decoder(fields: Sequence[str]) -> Callable[[t.Any], tuple[t.Any, ...]]:
     """Reads just these fields: to decode all of each record takes most of the time."""
-    # Field names are anything, those of Python are not.
-    names = {f"field_{number}": field for number, field in enumerate(fields)}
-    record = msgspec.defstruct(
-        "Record", [(name, t.Any, msgspec.UNSET) for name in names], rename=names, gc=False
-    )
-    decode = msgspec.json.Decoder(record, float_hook=decimal.Decimal).decode
+
+    def values_of_whole(record: t.Any) -> tuple[t.Any, ...]:
+        whole = whole_record(record)
+        return tuple(whole.get(field, msgspec.UNSET) for field in fields)
 
     def values(record: t.Any) -> tuple[t.Any, ...]:
         try:
             return msgspec.structs.astuple(decode(record))
         except (ValueError, ArithmeticError, TypeError):
             # No JSON text, as it is decoded already, or more than this decoder has room for.
-            whole = whole_record(record)
-            return tuple(whole.get(field, msgspec.UNSET) for field in fields)
+            return values_of_whole(record)
 
+    # Field names are anything, those of Python are not.
+    names = {f"field_{number}": field for number, field in enumerate(fields)}
+    try:
+        record = msgspec.defstruct(
+            "Record", [(name, t.Any, msgspec.UNSET) for name in names], rename=names, gc=False
+        )
+        decode = msgspec.json.Decoder(record, float_hook=decimal.Decimal).decode
+    except ValueError:
+        # This decoder knows no name that holds a quote, a backslash, a line break or half of a character.
+        return values_of_whole
     return values

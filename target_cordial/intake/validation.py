@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import fastjsonschema
+from referencing.jsonschema import EMPTY_REGISTRY
 from singer_sdk.sinks.core import JSONSchemaValidator
 from typing_extensions import override
 
@@ -28,6 +29,8 @@ class RecordValidator(JSONSchemaValidator):
 
     def __init__(self, schema: dict[str, t.Any]) -> None:
         super().__init__(schema)
+        # Without this one it would ask the network for what a $ref names.
+        self.validator = self.validator.evolve(registry=EMPTY_REGISTRY)
         self._check = (
             fastjsonschema.compile(schema, use_default=False, use_formats=False, detailed_exceptions=False)
             if _means_the_same(schema)

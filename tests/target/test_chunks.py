@@ -318,6 +318,7 @@ SCHEMAS = {
     "visits": schema({"id": {}}, "visits", ()),
 }
 BIG = "an integer of 4,400 digits"
+DEEP = "a list in 300 lists"
 people = st.fixed_dictionaries(
     {"email": st.sampled_from(["a@x.org", "B@x.org", "c@x.org", "nobody", None, 7, "d\ud83d@x.org"])},
     optional={
@@ -325,13 +326,13 @@ people = st.fixed_dictionaries(
         "team": st.sampled_from(["red", "blue", "", None, "\ud83d"]),
         "audience_state": st.sampled_from(["enter", "enter", "exit", "left", None]),
         "audience_change": st.sampled_from(["update", "enter", "exit_again", None]),
-        "_sdc_deleted_at": st.sampled_from([None, "2026-01-01"]),
+        "_sdc_deleted_at": st.sampled_from([None, "2026-01-01", "active"]),
         "text": st.one_of(st.text(max_size=3), st.sampled_from(["x" * 129, "\ud83d", BIG, math.nan, True])),
         "inner": st.sampled_from([None, {}, "flat", {"short": "s"}, {"short": "longer"}, {"short": None}]),
         "number": st.sampled_from([1, 2.5, "3", "many", BIG, math.nan, None, 1e300]),
         "day": st.sampled_from(["2026-01-01T00:00:00Z", "2026-02-30", None, "2026-01-01"]),
         "tags": st.sampled_from([[], ["a"], [None], "one"]),
-        "unmapped": st.sampled_from([BIG, math.nan, "\ud83d", {"deep": [BIG]}]),
+        "unmapped": st.sampled_from([BIG, math.nan, "\ud83d", {"deep": [BIG]}, DEEP]),
     },
 )
 lines = st.one_of(
@@ -343,6 +344,7 @@ lines = st.one_of(
             *SCHEMAS.values(),
             {"type": "ACTIVATE_VERSION", "stream": "people", "version": 1},
             schema(properties(more={"type": "integer"}), "people", ("id",)),
+            schema({"team": {}}, "rows", ()),
             b"\n",
         ]
     ),
@@ -368,6 +370,7 @@ SHAPES = {
 
 def written(messages):
     data = b"".join(line(message) for message in [*SCHEMAS.values(), *messages])
+    data = data.replace(json.dumps(DEEP).encode(), b"[" * 300 + b"]" * 300)
     return data.replace(json.dumps(BIG).encode(), b"7" * 4_400)
 
 

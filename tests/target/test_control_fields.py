@@ -1,10 +1,14 @@
 """What a record means is decided before anything else of it is judged, by values and not by fields being there."""
 
 import json
+import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from target_cordial.intake.mapping import Mapping
+from target_cordial.settings import Settings
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
@@ -45,20 +49,86 @@ def fill(box, *members):
     ("mark", "is_set"),
     [
         *[(mark, False) for mark in (None, "", "  ", False, 0, 0.0, "0", "false", "FALSE", [], {})],
-        *[(mark, True) for mark in ("2024-01-01T00:00:00Z", True, 1, 1704067200, "true", "yes")],
+        *[
+            (mark, False)
+            for mark in (math.nan, "null", "None", "NaN", "NaT", "\\N", "n/a", "No", "0.0", "00/00/0000")
+        ],
+        *[
+            (mark, False)
+            for mark in ("0000-00-00 00:00:00", "0001-01-01T00:00:00Z", "1970-01-01", "9999-12-31")
+        ],
+        *[
+            (mark, True)
+            for mark in ("2024-01-01T00:00:00Z", True, 1, 1704067200, "true", "yes", "1704067200")
+        ],
+        *[
+            (mark, True)
+            for mark in ("2024-01-01 00:00:00", "Mon, 01 Jan 2024 10:00:00 GMT", "01/02/2024", 1.7e9)
+        ],
     ],
 )
+def test_a_deletion_mark_counts_by_its_value(mark, is_set):
+    mapping = Mapping(
+        "people", schema({"email": "string", MARK: {}})["schema"], Settings(api_key="", storage_url="")
+    )
+    rejects = {}
+    kinds = mapping.kinds({MARK: [mark, msgspec.UNSET]}, rejects)
+    assert (kinds, rejects) == (["exit" if is_set else "enter", "enter"], {})
+
+
 @pytest.mark.parametrize("stream_maps", [{}, {"audience_members": {"more": "'x'"}}])
-def test_a_deletion_mark_counts_by_its_value(box, mark, is_set, stream_maps):
-    fill(box, ADA, BOB)
+def test_who_has_a_mark_leaves_and_who_has_an_odd_one_is_named(box, stream_maps):
+    """Nobody knows what an odd one says, so nobody is removed and nobody added."""
+    odd = ["infinity", "active", ["x"], {"a": 1}]
+    marks = {ADA: "2024-01-01", BOB: math.nan, "cy@example.com": "null"}
+    marks |= {f"p{number}@example.com": mark for number, mark in enumerate(odd)}
+    fill(box, ADA, BOB, "p1@example.com")
     messages = [
         schema({"email": "string", MARK: {}}),
-        record({"email": ADA, MARK: mark}),
-        record({"email": BOB}),
+        *(record({"email": email, MARK: mark}) for email, mark in marks.items()),
     ]
-    result = run(config_for(box, stream_maps=stream_maps), messages)
+    result = run(config_for(box, stream_maps=stream_maps), [*messages, state({"at": 1})])
+    assert result.code == 2
+    assert "4 exits of all could not be done" in result.message
+    assert result.states[-1]["at"] == 1
+    assert box.list_members("all") == {BOB, "cy@example.com", "p1@example.com"}
+    assert [(line["reason"], line["field"]) for line in report(box)] == [
+        ("neither a time nor nothing", MARK)
+    ] * 4
+
+
+@pytest.mark.parametrize("odd", ["EXIT", "Exit", " exit", "", None, True, ["exit"], "absent"])
+def test_a_state_that_is_neither_enter_nor_exit_may_be_an_exit(box, odd):
+    fill(box, ADA, BOB)
+    rows = [{"email": ADA, "audience_state": odd}, {"email": "cy@example.com", "audience_state": "enter"}]
+    if odd == "absent":
+        del rows[0]["audience_state"]
+    messages = [schema({"email": "string", "audience_state": "string"}), *map(record, rows), state({"at": 1})]
+    result = run(config_for(box), messages)
+    assert result.code == 2
+    assert "1 exit of all could not be done" in result.message
+    assert result.states[-1]["at"] == 1
+    assert box.list_members("all") == {ADA, BOB, "cy@example.com"}
+    (line,) = report(box)
+    assert (line["reason"], line["field"], line["stays_on"]) == (
+        "neither enter nor exit",
+        "audience_state",
+        "all",
+    )
+
+
+def test_where_nobody_is_to_leave_a_record_that_may_be_an_enter_is_a_reject(box):
+    messages = [
+        schema({"email": "string", "audience_state": "string"}),
+        record({"email": ADA, "audience_state": "ENTER"}),
+        record({"email": BOB, "audience_state": "enter"}),
+    ]
+    result = run(config_for(box, list_action="add"), messages)
     assert result.code == 0, result.log
-    assert box.list_members("all") == ({BOB} if is_set else {ADA, BOB})
+    assert box.list_members("all") == {BOB}
+    (line,) = report(box)
+    assert line["reason"] == "neither enter nor exit"
+    assert "stays_on" not in line
 
 
 def test_another_tools_mark_is_mapped_to_ours(box):
@@ -150,7 +220,7 @@ def test_an_exit_that_does_not_fit_its_schema_goes(box):
 
 
 def test_an_exit_whose_address_is_none_is_sent(box):
-    messages = [schema({"email": "string", MARK: "string"}), record({"email": "no address", MARK: "x"})]
+    messages = [schema({"email": "string", MARK: "string"}), record({"email": "no address", MARK: "yes"})]
     run(config_for(box), messages)
     assert [call["strategy"] for call in import_calls(box)] == ["updateOnly"]
     assert report(box) == [] or all("import_name" in line for line in report(box))
@@ -164,7 +234,7 @@ def test_a_status_of_the_sources_own_lets_people_leave_by_a_stream_map(box):
         record({"email": ADA, "status": "unsubscribed"}),
         record({"email": BOB, "status": "subscribed"}),
     ]
-    maps = {"audience_members": {MARK: "'' if record.get('status') == 'subscribed' else 'left'"}}
+    maps = {"audience_members": {MARK: "record.get('status') != 'subscribed'"}}
     result = run(config_for(box, stream_maps=maps), messages)
     assert result.code == 0, result.log
     assert box.list_members("all") == {BOB}

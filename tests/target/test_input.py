@@ -204,6 +204,33 @@ def test_a_standard_input_that_cannot_be_read_is_a_sentence(box, tmp_path, redir
     assert "fault of the program" not in log
 
 
+@pytest.mark.parametrize("last", [b'{"type":"STATE","value":{"at":2}}', b'{"type":"STATE","val'])
+def test_a_broken_line_is_not_taken_for_the_end_of_an_input_that_breaks_off_later(box, last):
+    messages = [SCHEMA, record({"email": ADA, "name": "Ada"}), b"garbage\n", GOOD[1], last]
+    result = run(config_for(box), messages)
+    assert result.code == 2
+    assert "Line 3 of the input is not valid JSON" in result.message
+    cut = run(config_for(box), [*GOOD, last])
+    assert cut.code == (0 if last.endswith(b"}") else 1)
+    assert ("Line 4 of the input breaks off" in cut.message) != last.endswith(b"}")
+
+
+@pytest.mark.parametrize("number", ["1e9999999999999999999", "-2.50E-99999999999999999999", "1e400", "NaN"])
+@pytest.mark.parametrize("maps", [{}, {"audience_members": {"more": "'x'"}}])
+def test_a_number_of_any_size_comes_out_as_it_came_in(box, number, maps):
+    value = line(state({"at": "N", "more": ["N"]})).replace(b'"N"', number.encode())
+    people = schema({"email": "string", "n": {}})
+    row = line(record({"email": ADA, "n": "N", "m": ["N"]})).replace(b'"N"', number.encode())
+    for attribute in ("lifetime_value", "first_name"):
+        config = config_for(box, field_mapping={"n": attribute}, stream_maps=maps, invalid_values="reject")
+        result = run(config, [people, row, value])
+        assert result.code == 0, result.log
+        text = result.output.replace("E", "e").replace("+", "")
+        assert text.count(number.replace("E", "e")) == 2
+    (path, *_) = sorted(Path(box.folder, "rejects").iterdir())
+    assert path.read_text().replace("E", "e").replace("+", "").count(number.replace("E", "e")) >= 2
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_the_reject_file_shows_what_no_json_number_is(box, value):
     messages = [schema({"email": "string", "n": {}}), record({"email": ADA, "n": value, "more": [value]})]

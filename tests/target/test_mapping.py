@@ -100,6 +100,8 @@ NO_ADDRESSES = [
         f"a@{'b' * 64}.com",
         NO_ADDRESS + "after the at-sign, periods cannot be separated by so many characters",
     ),
+    (f"{'a' * 65}@example.com", NO_ADDRESS + "the email address is too long before the at-sign"),
+    (f"{'a.' * 33}a@example.com", NO_ADDRESS + "the email address is too long before the at-sign"),
     ("ada@exa\nmple.com", "the identifier holds an invisible character, U+000A"),
     ("ada\u200b@example.com", "the identifier holds an invisible character, U+200B"),
     ("ada\u202e@example.com", "the identifier holds an invisible character, U+202E"),
@@ -168,12 +170,13 @@ def test_an_exit_goes_whatever_its_address_looks_like_if_a_cell_can_hold_it(box)
     st.one_of(
         st.emails().map(str.lower),
         st.from_regex(r"[a-z0-9._%+'-]{1,8}@([a-z0-9.-]{1,6}\.){1,3}[a-z]{2,3}", fullmatch=True),
+        st.from_regex(r"[a-z.]{60,70}@example\.com", fullmatch=True),
         st.text("ab.-_'@%", max_size=12).map(lambda text: text + ".com"),
     )
 )
 def test_the_quick_check_vouches_for_nothing_that_the_validator_refuses(address):
     try:
-        validate_email(address, check_deliverability=False)
+        validate_email(address, check_deliverability=False, strict=True)
         expected = address
     except EmailNotValidError:
         expected = None
@@ -206,18 +209,6 @@ def test_another_channel_takes_any_text_as_identifier(box):
     run(config, messages)
     (kept,) = (box.folder / "sftp" / "import").iterdir()
     assert kept.read_text().splitlines() == ["channels.sms.address", "+1 555 0100", "15550101"]
-
-
-def test_a_state_that_is_neither_enter_nor_exit_is_a_reject(box):
-    states = ["ENTER", "Exit", "", None, "left", True, 1, ["enter"]]
-    messages = [enter(f"p{number}@example.com") for number in range(len(states) + 1)]
-    for message, given_state in zip(messages, states, strict=False):
-        message["record"]["audience_state"] = given_state
-    del messages[-1]["record"]["audience_state"]
-    result = run(box.target_config(), [AUDIENCE_SCHEMA, *messages, state({"at": 1})])
-    assert result.code == 0, result.log
-    assert box.contacts() == {}
-    assert reasons(box) == [("neither enter nor exit", "audience_state")] * len(messages)
 
 
 def test_a_stream_of_an_audience_without_its_state_is_an_error(box):

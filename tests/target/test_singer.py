@@ -135,19 +135,6 @@ def test_a_stream_map_may_drop_a_stream_and_split_one_in_two(box):
     }
 
 
-def test_a_stream_map_that_cannot_be_computed_is_one_sentence_without_the_record(box):
-    maps = {"audience_members": {"name": "given.upper()"}}
-    messages = [schema({"email": "string", "given": {"type": "string"}}), ada(given=None), state({"at": 1})]
-    result = run(config_for(box, stream_maps=maps), messages)
-    assert result.code == 2
-    assert (
-        "A stream map of 'audience_members' cannot be computed for a record: correct stream_maps."
-        in result.message
-    )
-    assert "ada@example.com" not in result.log
-    assert result.states == []
-
-
 def test_flattening_gives_nested_fields_and_lists_names_of_their_own(box):
     properties = {
         "email": "string",
