@@ -73,7 +73,9 @@ class Naming:
         if not counters.most_lost:
             return LostRows()
         if file.rows > MOST:
-            return LostRows(unnamed=counters.lost, why=f"The file has more than {MOST} rows.")
+            # Of an enter the list's count tells; an exit without an outcome leaves somebody on it, and nothing else would say so.
+            unnamed = counters.most_lost if file.is_exits else counters.lost
+            return LostRows(unnamed=unnamed, why=f"The file has more than {MOST} rows.")
         keys, rows = self._rows(file)
         named: list[str] = []
         unnamed = 0

@@ -204,6 +204,16 @@ def test_rows_of_a_large_file_are_counted_alone_and_its_job_is_named(box):
     assert reads(box) == []
 
 
+def test_exits_of_a_large_file_without_an_outcome_are_counted_as_open(box):
+    people = [f"p{number}@example.com" for number in range(210)]
+    fill(box, people)
+    box.fault("rows_uncounted", 50)
+    messages = [AUDIENCE_SCHEMA, *map(exit_, people), state({"at": 1})]
+    result = run(quick_config(box, max_removal_percent=100), messages)
+    assert result.code == 2
+    assert "50 exits of Lytics_VIP_Customers could not be done" in result.message
+
+
 def test_exits_go_each_day_whatever_became_of_those_before(box):
     fill(box, PEOPLE)
     box.fault("job_rejects", 1)
