@@ -98,6 +98,20 @@ class TrialContact:
         """Take the contact off the list as a run does."""
         return self._import(self.settings, [], (quoted(self.key),), self.target_list, is_exit=True)
 
+    def what_stays(self, columns: Sequence[Column]) -> str:
+        """What may be left of a trial that is broken off, and how it goes."""
+        values = ", ".join(column.header for column in columns) or "none of its attributes"
+        listed, cure = "", ""
+        if self.target_list is not None:
+            listed, cure = (
+                f" on the list {self.target_list.name}, and",
+                "take it off the list in Cordial, and ",
+            )
+        return (
+            f"it is broken off; its contact may be{listed} with values of the trial in {values}, once its imports are done: {cure}set these "
+            "values back there"
+        )
+
     def read(self, is_settled: Callable[[Contact], bool] = lambda _: True) -> Contact | None:
         """The contact as Cordial has it, once it is as it should be, or after some looks anyway."""
         contact = None

@@ -72,12 +72,17 @@ class Trial:
             target_list = self._list()
             contact = TrialContact(self.settings, self.cordial, self.storage, self.folder, key, target_list)
             tried = columns_to_try(self.columns)
-            with self.checklist.trying("trial"):
-                self._ask(contact, tried, before)
-            with self.checklist.trying("trial"):
-                self._put_back(contact, tried, before)
-            with self.checklist.trying("trial"):
-                self._leave(contact)
+            try:
+                with self.checklist.trying("trial"):
+                    self._ask(contact, tried, before)
+                with self.checklist.trying("trial"):
+                    self._put_back(contact, tried, before)
+                with self.checklist.trying("trial"):
+                    self._leave(contact)
+            except BaseException:
+                # To import it once more could take minutes, and what is under way could come after that.
+                self.checklist.note("trial", contact.what_stays(tried))
+                raise
 
     def _key(self, address: str) -> str:
         rejects: dict[int, t.Any] = {}

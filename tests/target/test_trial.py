@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from sandbox.fault_kinds import KINDS
-from tests.target.running import import_calls, quick_config, run
+from tests.target.running import import_calls, quick_config, run, started, wait_until
 
 ADDRESS = "canary.bird@example.com"
 OTHER = "second.bird@example.com"
@@ -153,6 +155,23 @@ def assert_is_left_alone(box, name=LIST):
     assert box.files() == []
     if name in box.account.lists().values():
         assert box.list_members(name) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_trial_that_is_stopped_says_what_stays_and_how_it_goes(box, number):
+    box.fault("slow_jobs", 0.5)
+    with started(quick_config(box), arguments=["--check", "--trial", ADDRESS]) as running:
+        wait_until(lambda: LIST in box.account.lists().values() and box.list_members(LIST))
+        running.process.send_signal(number)
+        result = running.result()
+    assert result.code == 128 + number
+    status, text = lines(result)["trial"][-1]
+    assert status == "note"
+    assert f"may be on the list {LIST}" in text
+    assert "first_name" in text
+    assert "take it off the list in Cordial" in text
+    assert ADDRESS not in text
+    assert box.files() == []
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
