@@ -80,7 +80,7 @@ class PluginProcess:
         late.start()
         reader.start()
         output = self.stdout.read()
-        reader.join()
+        reader.join(timeout)
         is_late = not late.is_alive()
         late.cancel()
         self.wait(timeout)

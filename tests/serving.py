@@ -19,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+JOIN_SECONDS = 60
+
 
 class Server:
     """Answers calls in turn by functions of the handler; the last one goes on."""
@@ -70,7 +72,7 @@ def serving(*answers, certificate=None):
             yield server
         finally:
             listening.shutdown()
-            thread.join()
+            thread.join(JOIN_SECONDS)
 
 
 def answering(status=200, content=b"{}", **headers):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 LIST = "Lytics_VIP_Customers"
+MAX_PAGES = 1_000
 
 
 def lytics(box: Sandbox, path: str, body: str | None = None, **query: Any) -> requests.Response:
@@ -29,7 +30,7 @@ def scan(box: Sandbox, name: str = "vip_customers", **query: Any) -> list[dict[s
 def pages(box: Sandbox, name: str = "vip_customers", **query: Any) -> list[dict[str, Any]]:
     """All pages of a scan."""
     found, cursor = [], ""
-    while True:
+    for _ in range(MAX_PAGES):
         start = {"start": cursor} if cursor else {}
         reply = lytics(box, f"/api/segment/{name}/scan", **{"limit": 100, **query, **start})
         assert reply.status_code == 200, reply.text
@@ -37,6 +38,7 @@ def pages(box: Sandbox, name: str = "vip_customers", **query: Any) -> list[dict[
         cursor = found[-1]["_next"]
         if not cursor:
             return found
+    raise AssertionError("The scan has no end.")
 
 
 def find(box: Sandbox, filter_text: str, **query: Any) -> list[dict[str, Any]]:

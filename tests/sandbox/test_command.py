@@ -125,8 +125,10 @@ def test_a_port_that_is_taken_is_one_clear_sentence(command, server):
 def test_serve_runs_in_the_foreground_until_it_is_told_to_stop(tmp_path):
     words = [sys.executable, "-m", "sandbox", "--folder", str(tmp_path / "box"), "serve", *ANY_PORTS]
     with subprocess.Popen([*words, "--audience", "A=1"], stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + 60
         while not (tmp_path / "box" / "state.json").exists():
             assert process.poll() is None
+            assert time.monotonic() < end, "it never came up"
             time.sleep(0.02)
         second = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
         assert (second.returncode, second.stderr) == (

@@ -37,11 +37,13 @@ def attributes(box, address=ADA):
 @contextlib.contextmanager
 def web_server(handler):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(60)
 
 
 def test_an_import_is_a_job_that_counts_its_rows(box):
@@ -563,7 +565,7 @@ def test_times_of_jobs_are_taken_in_two_forms_or_in_one(box, refused, statuses):
     for bound, status in zip(("2025-01-31T00:00:00Z", "31-01-2025"), statuses, strict=True):
         reply = cordial(box, "GET", "/jobs", **{"times[start][gte]": bound})
         assert reply.status_code == status, bound
-        assert status == 200 or reply.json()["message"] == "Time value is incorrect"
+        assert ("Time value is incorrect" in reply.text) is (status == 422)
     assert cordial(box, "GET", "/jobs", **{"times[start][lt]": "32-01-2025"}).status_code == 422
 
 

@@ -22,7 +22,7 @@ def test_a_signal_ends_the_tap_with_128_and_its_number_and_no_half_line(make_box
         process.send_signal(number)
         stopped = ended(process)
     assert stopped.code == 128 + number
-    assert not stopped.output or stopped.output.endswith(b"\n")
+    assert (first + stopped.output).endswith(b"\n")
     assert "Traceback" not in stopped.log
     assert stopped.leftovers == []
     states = [json.loads(line) for line in (first + stopped.output).splitlines()]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 USERNAME = "writer"
+JOIN_SECONDS = 60
 NOT_HERE = "This server has no such call"
 
 
@@ -123,7 +124,7 @@ def sftp_server(
         yield seen
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join()
+        thread.join(JOIN_SECONDS)
         loop.close()
 
 
@@ -144,7 +145,7 @@ def web_server(folder: Path) -> Iterator[str]:
             yield f"http://{HOST}:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(JOIN_SECONDS)
 
 
 @contextlib.contextmanager
@@ -161,7 +162,7 @@ def cut_line(port: int, after_bytes: int) -> Iterator[int]:
                     server.shutdown(socket.SHUT_RDWR)
                 with contextlib.suppress(OSError):
                     self.request.shutdown(socket.SHUT_RDWR)
-                back.join()
+                back.join(JOIN_SECONDS)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
@@ -173,7 +174,7 @@ def cut_line(port: int, after_bytes: int) -> Iterator[int]:
             yield server.server_address[1]
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(JOIN_SECONDS)
 
 
 def _pump(source: socket.socket, target: socket.socket, most: int | None = None) -> None:

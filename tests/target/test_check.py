@@ -14,6 +14,7 @@ from tests.target.running import (
     AUDIENCE_SCHEMA,
     COMMAND,
     LIST,
+    TIMEOUT_SECONDS,
     enter,
     import_calls,
     quick_config,
@@ -69,7 +70,11 @@ def test_a_check_is_in_colour_on_a_terminal(box, tmp_path):
     config.write_text(json.dumps(box.target_config(api_key="wrong")), encoding="utf-8")
     ours, theirs = pty.openpty()
     ended = subprocess.run(
-        [COMMAND, "--config", config, "--check"], stdout=theirs, stderr=theirs, check=False
+        [COMMAND, "--config", config, "--check"],
+        stdout=theirs,
+        stderr=theirs,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
     )
     os.close(theirs)
     shown = b""
@@ -88,6 +93,7 @@ def test_with_a_catalog_each_field_stands_with_its_type_beside_its_attributes(bo
         [TAP_COMMAND, "--config", _written(tmp_path, box.tap_config()), "--discover"],
         capture_output=True,
         check=True,
+        timeout=TIMEOUT_SECONDS,
     )
     catalog.write_bytes(ended.stdout)
     result = check(box.target_config(), "--catalog", str(catalog))

@@ -9,7 +9,7 @@ import pytest
 from lytics_to_cordial.config import config_errors
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA as TAP_SCHEMA
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings
-from tests.target.running import AUDIENCE_SCHEMA, COMMAND, LIST, enter, run, state
+from tests.target.running import AUDIENCE_SCHEMA, COMMAND, LIST, TIMEOUT_SECONDS, enter, run, state
 
 MESSAGES = [AUDIENCE_SCHEMA, enter("ada@example.com", first_name="Ada"), state({"at": 1})]
 OF_THE_DESIGN = {
@@ -31,7 +31,9 @@ SECRETS = {
 
 
 def about():
-    reply = subprocess.run([COMMAND, "--about", "--format=json"], check=True, capture_output=True)
+    reply = subprocess.run(
+        [COMMAND, "--about", "--format=json"], check=True, capture_output=True, timeout=TIMEOUT_SECONDS
+    )
     return json.loads(reply.stdout)
 
 
@@ -45,7 +47,12 @@ def environment(config):
 
 def run_with_environment(variables, arguments=("--config", "ENV", "--check"), lines=b""):
     reply = subprocess.run(
-        [COMMAND, *arguments], input=lines, env=variables, capture_output=True, check=False
+        [COMMAND, *arguments],
+        input=lines,
+        env=variables,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
     )
     return reply.returncode, reply.stdout.decode(), reply.stderr.decode()
 
@@ -96,7 +103,9 @@ def test_about_has_no_setting_that_means_nothing_here():
     "arguments", [["--about"], ["--about", "--format=markdown"], ["--about", "--format=json"]]
 )
 def test_about_names_every_setting_in_every_format(arguments):
-    reply = subprocess.run([COMMAND, *arguments], check=True, capture_output=True, text=True)
+    reply = subprocess.run(
+        [COMMAND, *arguments], check=True, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+    )
     assert all(name in reply.stdout for name in CONFIG_JSONSCHEMA["properties"])
 
 

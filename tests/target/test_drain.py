@@ -59,14 +59,15 @@ def test_an_input_without_end_is_not_read_for_ever_and_the_reason_is_said_soon(b
             while not ends.wait(0.01) and write_all_of(running, AUDIENCE_SCHEMA):
                 pass
 
-        writer = threading.Thread(target=write_on)
+        writer = threading.Thread(target=write_on, daemon=True)
         writer.start()
         running.wait_for_log("The setting api_key is missing")
         assert running.process.poll() is None, "it still reads"
         running.process.send_signal(signal.SIGTERM)
         result = running.result()
         ends.set()
-        writer.join()
+        writer.join(60)
+        assert not writer.is_alive()
     assert result.code != 0
     assert result.log.splitlines()[-1].count("The setting api_key is missing") == 1
 
@@ -94,14 +95,15 @@ def test_reading_has_a_bound_of_time_and_of_size(monkeypatch, limit):
             except BrokenPipeError:
                 return
 
-    thread = threading.Thread(target=write_on)
+    thread = threading.Thread(target=write_on, daemon=True)
     thread.start()
     began = time.monotonic()
     assert drain.drain_input(0.3 if limit == "time" else 60) is (limit == "size")
     assert time.monotonic() - began < 30
     is_over.set()
     os.close(reader)
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
     os.close(writer)
 
 

@@ -6,7 +6,16 @@ import subprocess
 import pytest
 
 from sandbox.people import FIELD_MAPPING
-from tests.target.running import AUDIENCE_SCHEMA, COMMAND, enter, quick_config, run, started, state
+from tests.target.running import (
+    AUDIENCE_SCHEMA,
+    COMMAND,
+    TIMEOUT_SECONDS,
+    enter,
+    quick_config,
+    run,
+    started,
+    state,
+)
 
 BASE = {
     "api_key": "key",
@@ -73,7 +82,11 @@ def test_a_broken_configuration_is_one_sentence_that_names_it(tmp_path, content)
         path.write_bytes(content)
     for config in (path, tmp_path):
         reply = subprocess.run(
-            [COMMAND, "--config", config], capture_output=True, stdin=subprocess.DEVNULL, check=False
+            [COMMAND, "--config", config],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
         )
         assert reply.returncode == 2
         assert f"The configuration file {config}".encode() in reply.stderr
@@ -83,7 +96,9 @@ def test_a_broken_configuration_is_one_sentence_that_names_it(tmp_path, content)
 def test_a_closed_input_is_one_sentence(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**BASE, "plan_only": True}))
     command = f'exec "{COMMAND}" --config "{tmp_path}/config.json" <&-'
-    reply = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    reply = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, check=False, timeout=TIMEOUT_SECONDS
+    )
     assert b"The standard input is closed" in reply.stderr
     assert b"fault of the program" not in reply.stderr
     assert reply.returncode == 2
