@@ -151,10 +151,10 @@ def lines(result):
     return found
 
 
-def assert_is_left_alone(box, name=LIST):
+def assert_is_left_alone(box):
     assert box.files() == []
-    if name in box.account.lists().values():
-        assert box.list_members(name) == set()
+    assert [*box.account.lists().values()] == [LIST]
+    assert box.list_members(LIST) == set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
