@@ -128,7 +128,7 @@ def test_an_exit_that_cordial_rejects_is_open_until_it_is_accepted(box):
 
 
 def test_exits_of_this_run_are_added_to_those_that_are_open():
-    bookmarks = Bookmarks(Settings(api_key="key", storage_url="file:///x"), None)
+    bookmarks = Bookmarks(Settings(api_key="key", storage_url="file:///x"), {})
     bookmarks.exits_failed = Counter({"People": 1})
     before = {"bookmarks": {"people": {"at": 1, "target_cordial": {"exits_open": 2}}, "others": {"at": 1}}}
     bookmarks.begin(before, is_before_records=True)
