@@ -123,9 +123,10 @@ class Trial:
         if self.settings.list_action == "none":
             return None
         template = ListTemplate(self.settings.list_name)
-        lists = AccountLists(self.cordial, template, self.attributes)
+        rendered = template.render(dict.fromkeys(template.fields, NAME))
+        # With this name alone, a refusal is the setting's and no record's.
+        lists = AccountLists(self.cordial, ListTemplate(rendered), self.attributes)
         with self.checklist.trying("list-name"):
-            rendered = template.render(dict.fromkeys(template.fields, NAME))
             target_list = lists.find_or_create(rendered, made_up_id=-1, is_filled=True)
             if target_list is not None:
                 self._show(questions.list_name(target_list.name))
