@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import re
 import typing as t
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ import msgspec
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.filesystems import check_scheme
+from lytics_to_cordial.folder_urls import check_packages, checked_folder_url, is_folder_setting
 
 Config: t.TypeAlias = t.Mapping[str, t.Any]
 Schema: t.TypeAlias = t.Mapping[str, t.Any]
@@ -21,15 +20,7 @@ SettingsT = t.TypeVar("SettingsT")
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-_AFTER_SCHEME = re.compile(
-    r"(file|s3a?|gs|gcs|sftp|ssh|ftps?|https?|azure|az|abfss?|adl|hdfs|webdav|smb)(\W+)", re.IGNORECASE
-)
-"""The signs that follow the name of a scheme. A folder may have such a name: `s3/x` is a path."""
-_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 _SECRETS_OF_STORAGES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "FSSPEC_SFTP_PASSWORD")
-_WEB_URLS = frozenset({"api_url", "notify_url"})
-_OWN_RULES = frozenset({"storage_url"})
-"""Of URLs of folders; here alone it is Cordial that has to know the scheme."""
 _FAULTS = {
     "type": "must be of type {}",
     "enum": "must be one of {}",
@@ -95,7 +86,7 @@ def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> Set
     """The typed settings of a checked configuration; settings of the SDK are passed over.
 
     Raises:
-        UserError: If required settings are missing, or one of a URL is mistyped.
+        UserError: If required settings are missing, or the URL of a folder cannot work.
     """
     secrets = {
         field.name for field in dataclasses.fields(t.cast("t.Any", settings)) if field.metadata.get("secret")
@@ -107,13 +98,15 @@ def settings_from(config: Config, settings: type[SettingsT], prefix: str) -> Set
     ]
     if missing:
         raise UserError(" ".join(missing))
-    for name, value in config.items():
-        if name.endswith("_url") and name not in _WEB_URLS and isinstance(value, str):
-            _check_is_no_mistyped_url(name, value)
-            if name not in _OWN_RULES:
-                check_scheme(name, value)
+    urls = {
+        name: checked_folder_url(name, value)
+        for name, value in config.items()
+        if is_folder_setting(name) and isinstance(value, str)
+    }
+    for name, url in urls.items():
+        check_packages(name, url)
     # Not strict: JSON schema takes 5.0 for an integer.
-    return msgspec.convert(config, settings, strict=False)
+    return msgspec.convert({**config, **urls}, settings, strict=False)
 
 
 def config_from_files(paths: t.Iterable[str]) -> dict[str, t.Any]:
@@ -193,22 +186,6 @@ def config_errors(config: Config, schema: Schema, prefix: str) -> list[str]:
     return errors
 
 
-def _check_is_no_mistyped_url(name: str, url: str) -> None:
-    """See that a path is meant as one: `s3//bucket/x` would be a folder on this machine, which nothing else reads."""
-    scheme, signs = "", ""
-    if match := _AFTER_SCHEME.match(url):
-        scheme, signs = match[1], match[2]
-        # A colon after it begins a password, which is refused in its own words.
-        if signs.rstrip(":") == "://" or (signs, scheme.lower()) == (":///", "file"):
-            return
-    elif match := _ONE_SLASH.match(url):
-        scheme, signs = match[1], ":"
-    if any(sign in signs for sign in (":", ";", "//", "\\")):
-        raise UserError(
-            f"The setting {name} looks like a mistyped URL: write it as {scheme}://..., or as ./{scheme}... if it is a folder on this machine."
-        )
-
-
 def secrets_in(config: Config, schema: Schema, environment: t.Mapping[str, str]) -> list[str]:
     """The secrets of a configuration, and those that the environment gives to storages."""
     secrets = [
@@ -255,8 +232,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
-
-
-def holds_password(url: object) -> bool:
-    """Whether there is a colon before the last @, as in `user:p@ss/w#rd@host`, whichever part a parser takes it for."""
-    return isinstance(url, str) and ":" in url.partition("://")[2].rpartition("@")[0]

@@ -72,7 +72,7 @@ class NotAllowedError(FolderError):
 class NoFolderError(FolderError):
     """The place is a file, or its URL is of no kind that can be opened."""
 
-    signs = frozenset({"NotADirectoryError", "FileExistsError"})
+    signs = frozenset({"NotADirectoryError", "FileExistsError", "ENAMETOOLONG"})
     sentence = "The {noun} at {place} is not a folder: set {setting} to another {kind}."
 
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import stat
 import typing as t
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,8 +19,6 @@ import fsspec
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 from typing_extensions import override
-
-from lytics_to_cordial.errors import UserError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
 """What to install for a scheme."""
@@ -31,7 +28,7 @@ LOGINS = {
     "sftp": "the user name in the URL and the keys of this machine's user",
 }
 """Where the environment's login comes from, by extra."""
-_PACKAGES = {"s3": "s3fs", "gcs": "gcsfs", "sftp": "sshfs"}
+PACKAGES = {"s3": "s3fs", "gcs": "gcsfs", "sftp": "sshfs"}
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"})
 _CAN_APPEND = frozenset({"sftp", "ssh", "s3", "s3a"})
 """Elsewhere nobody promises it: Google's file system takes `ab` for `wb`, and would leave the last line alone."""
@@ -51,19 +48,6 @@ def open_url(url: str) -> tuple[t.Any, str]:
     if not isinstance(files, LocalFileSystem):
         return files, str(path)
     return PrivateFileSystem(), unquote(str(path)) if url.startswith("file://") else str(path)
-
-
-def check_scheme(setting: str, url: str) -> None:
-    """See that the packages which a URL needs are here; a `UserError` says what to install, or that nobody knows such URLs."""
-    scheme = url.partition("://")[0] if "://" in url else "file"
-    extra = EXTRAS.get(scheme)
-    if extra is not None and find_spec(_PACKAGES[extra]) is None:
-        raise UserError(needed_packages(setting, scheme))
-    if scheme not in fsspec.available_protocols():
-        raise UserError(
-            f"The setting {setting} has a URL of a kind that is not known: set it to a path, or a URL that fsspec knows, such as "
-            "s3://bucket/folder."
-        )
 
 
 def needed_packages(setting: str, scheme: str) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lytics_to_cordial.config import (
     check_web_url,
     clear_text_warning,
-    holds_password,
     setting,
     settings_from,
     settings_schema,
@@ -108,12 +107,6 @@ class Settings:
         config = {**config, "audiences": list(dict.fromkeys(filter(None, audiences)))}
         settings = settings_from(config, cls, "TAP_LYTICS_AUDIENCE_")
         check_web_url("api_url", settings.api_url, example=cls.api_url)
-        for name in ("ledger_url", "triggers_url"):
-            if holds_password(getattr(settings, name)):
-                raise UserError(
-                    f"The setting {name} must not hold a password, as it is shown in messages: give credentials by the environment, such "
-                    "as AWS_SECRET_ACCESS_KEY, or FSSPEC_SFTP_PASSWORD."
-                )
         _check_ledger(settings)
         if settings.change_detection == "triggers" and settings.triggers_url is None:
             raise UserError(

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
-from lytics_to_cordial.config import holds_password
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.folder_urls import holds_password
 
-_SECRETS_IN_URLS = {
-    "api_url": "set api_key",
-    "storage_url": "set storage_password",
-    "rejects_url": "let the environment give the login",
-    "journal_url": "let the environment give the login",
-    "audits_url": "let the environment give the login",
-}
 _SECRETS_IN_OBJECTS = {
     "import_source": "import_password",
     "export_destination": "export_password",
@@ -34,25 +27,18 @@ _SECRET_KEYS = frozenset(
 
 def refuse_secrets(settings: t.Any) -> None:
     """Raise a `UserError` if a setting that is shown in clear holds a secret."""
-    for name in _SECRETS_IN_URLS:
-        refuse_password(name, getattr(settings, name))
-    if holds_password(settings.import_source.get("url")):
-        raise UserError(
-            "The setting import_source.url holds a password: take it out and set import_username and import_password."
-        )
+    urls = {
+        "api_url": (settings.api_url, "api_key"),
+        "import_source.url": (settings.import_source.get("url"), "import_username and import_password"),
+    }
+    for name, (url, cure) in urls.items():
+        if holds_password(url):
+            raise UserError(f"The setting {name} holds a password: take it out and set {cure}.")
     for name, cure in _SECRETS_IN_OBJECTS.items():
         for key in _SECRET_KEYS.intersection(_keys_in(getattr(settings, name))):
             raise UserError(
                 f"The setting {name} holds {key}, and is shown in clear: take it out and set {cure}."
             )
-
-
-def refuse_password(name: str, url: str | None) -> None:
-    """Raise a `UserError` if a URL holds a password."""
-    if holds_password(url):
-        raise UserError(
-            f"The setting {name} holds a password: take it out and {_SECRETS_IN_URLS[name]} (an @ in a folder's name is written %40)."
-        )
 
 
 def _keys_in(value: object) -> t.Iterator[str]:

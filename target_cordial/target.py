@@ -20,12 +20,12 @@ from typing_extensions import override
 
 from lytics_to_cordial.checklist import Checklist, print_line
 from lytics_to_cordial.errors import UserError, joined
+from lytics_to_cordial.folder_urls import checked_folder_url
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.plugin import ConfiguredPlugin
 from lytics_to_cordial.process import run_command
 from lytics_to_cordial.signals import StopSignal
 from target_cordial.check import CheckOptions
-from target_cordial.clear_text import refuse_password
 from target_cordial.history.page import write_page
 from target_cordial.history.status import MAX_AGE_HOURS, pipeline_statuses
 from target_cordial.intake.catalog import selected_streams
@@ -293,5 +293,4 @@ def _journal_url(given: str | None) -> str:
         raise UserError(
             "The setting journal_url is missing: set it to the file in which runs keep their journal, in meltano.yml or as TARGET_CORDIAL_JOURNAL_URL."
         )
-    refuse_password("journal_url", given)
-    return given
+    return checked_folder_url("journal_url", given)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
-from pathlib import Path
 from urllib.parse import unquote
 
 from lytics_to_cordial.errors import UserError
@@ -73,4 +73,4 @@ class JournalFiles:
 
 def _is_folder_here(url: str) -> bool:
     path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
-    return "://" not in path and Path(path).is_dir()
+    return "://" not in path and os.path.isdir(path)  # noqa: PTH112 - Path's own raises for a name that is too long

@@ -6,16 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.folder_urls import checked_folder_url
 
 DEFAULT_SFTP_PORT = 22
-
-_PLACES = {
-    "sftp": "the server, such as sftp://sftp.example.com/imports",
-    "s3": "the bucket, such as s3://bucket/imports",
-    "gs": "the bucket, such as gs://bucket/imports",
-    "file": "an absolute folder, such as file:///srv/imports",
-}
 
 
 @dataclass(frozen=True)
@@ -38,31 +31,16 @@ class Location:
 
     @classmethod
     def parse(cls, url: str, setting: str) -> Location:
-        """Take a URL apart; a `UserError` names the setting if it is not one of a folder that Cordial can fetch from."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise UserError(f"The setting {setting} is not a URL: correct it.") from None
-        if parts.query or parts.fragment:
-            raise UserError(f"The setting {setting} holds ? or #: write them as %3F and %23.")
-        if parts.scheme not in _PLACES or "://" not in url:
-            raise UserError(
-                f"The setting {setting} must be sftp://host:22/folder, s3://bucket/prefix, gs://bucket/prefix or file:///folder."
-            )
-        try:
-            port = parts.port if parts.scheme == "sftp" else None
-        except ValueError:
-            raise UserError(f"The setting {setting} has a port that is not a number: correct it.") from None
-        path = unquote(parts.path).rstrip("/")
+        """Take a URL apart; a `UserError` names the setting if it cannot be one of a folder."""
+        parts = urlsplit(checked_folder_url(setting, url))
+        port = (parts.port or DEFAULT_SFTP_PORT) if parts.scheme == "sftp" else None
         # A bucket's name is not a host name: case counts, and there is no port.
         host = parts.netloc.rpartition("@")[2] if parts.scheme in {"s3", "gs"} else parts.hostname or ""
-        if (parts.scheme == "file") == bool(host) or (parts.scheme == "file" and not path):
-            raise UserError(f"The setting {setting} must name {_PLACES[parts.scheme]}.")
         return cls(
             parts.scheme,
             host,
-            port or (DEFAULT_SFTP_PORT if parts.scheme == "sftp" else None),
-            path,
+            port,
+            unquote(parts.path).rstrip("/"),
             unquote(parts.username) if parts.username else None,
         )
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
-from lytics_to_cordial.filesystems import PrivateFileSystem, check_scheme
+from lytics_to_cordial.filesystems import PrivateFileSystem
 from target_cordial.storage.destination import export_destination
 from target_cordial.storage.location import Location
 from target_cordial.storage.source import import_source
@@ -40,7 +40,6 @@ class Storage(Folder):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._location = Location.parse(settings.storage_url, "storage_url")
-        check_scheme("storage_url", settings.storage_url)
         url = self._location.url()
         super().__init__(
             url,
