@@ -8,7 +8,8 @@ import sys
 import typing as t
 
 from lytics_to_cordial.drain import MOST_SECONDS, QUIET_SECONDS, drain_input
-from lytics_to_cordial.errors import as_user_error
+from lytics_to_cordial.errors import UserError, as_user_error
+from lytics_to_cordial.output import explain_output
 from lytics_to_cordial.signals import Terminated
 
 if t.TYPE_CHECKING:
@@ -28,8 +29,14 @@ def run_command(
     behind the sentence that tells why.
     """
     code = 0
+    explain_output()
     try:
-        cli()
+        try:
+            cli()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        # What is in Python's own buffer may not go out either.
+        sys.stdout.flush()
     except Terminated as signal:
         code = 128 + signal.number
     except Exception as error:  # noqa: BLE001 - its message may hold personal data
@@ -39,9 +46,10 @@ def run_command(
             logger.critical("%s", failure)
             drain_input(MOST_SECONDS)
         logger.critical("%s", failure)
-    # Python has no standard output at all if it was closed from the start.
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(UserError, ValueError):
         sys.stdout.flush()
-    sys.stderr.flush()
+    # Python has no standard error at all if it was closed from the start.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
     # Threads may wait on the network for minutes; nothing that they still do is lost or acknowledged.
     os._exit(code)

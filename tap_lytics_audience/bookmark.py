@@ -1,7 +1,7 @@
 """What the Singer state says of a run and of each audience.
 
-The stream's entry in the state holds `ledger`, `generation`, `run`, `identifier_field`, and `audiences` by id; after a snapshot
-`snapshot`, too. What others put beside them is kept.
+The stream's entry in the state holds `ledger`, `generation`, `run`, `identifier_field`, `stream_maps` and `audiences` by id; after a
+snapshot `snapshot`, too. What others put beside them is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from lytics_to_cordial.errors import UserError
 
 StreamState: t.TypeAlias = dict[str, t.Any]
+
+_SEVERAL = "several"
+"""In place of the hash of stream maps: members were sent by several ones."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def check_form(state: StreamState) -> None:
     """
     damaged = [
         name
-        for name in ("ledger", "generation", "identifier_field")
+        for name in ("ledger", "generation", "identifier_field", "stream_maps")
         if not isinstance(state.get(name, ""), str)
     ]
     audiences = state.get("audiences", {})
@@ -125,6 +128,14 @@ def check_identifier(state: StreamState, identifier_field: str) -> None:
             f"The state was made with identifier_field {before!r}, and it is now {identifier_field!r}: set it back, or run once with "
             "--full-refresh and another list, as the contacts of the old one stay on theirs."
         )
+
+
+def stream_maps_changed(state: StreamState, now: str) -> bool:
+    """Whether members of earlier runs were sent by other stream maps, known by a hash; the state keeps that until a run without one."""
+    # Where nobody was sent, whatever failed so far is none of it.
+    before = state.get("stream_maps", now) if read_positions(state) else now
+    state["stream_maps"] = now if before == now else _SEVERAL
+    return bool(before != now)
 
 
 def read_positions(state: StreamState) -> dict[str, str]:

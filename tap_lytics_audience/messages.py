@@ -7,16 +7,11 @@ import typing as t
 from dataclasses import dataclass
 
 import msgspec
-from singer_sdk.io_base import SingerWriter
-from typing_extensions import override
 
-from lytics_to_cordial.errors import TransientError
 from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from singer_sdk.singerlib.encoding.simple import Message
 
     from tap_lytics_audience.members.delivery import Record
 
@@ -45,8 +40,6 @@ COLUMNS: dict[str, dict[str, t.Any]] = {
     },
 }
 """The columns that say what a record is about, each with its JSON schema."""
-
-CLOSED_OUTPUT = "The target stopped reading: look at its log, then run again."
 
 _encode = msgspec.json.encode
 
@@ -113,29 +106,11 @@ class RecordFormat:
 
 
 def write(lines: bytes) -> None:
-    """Write whole lines to standard output.
-
-    Raises:
-        TransientError: If the target stopped reading.
-    """
-    try:
-        sys.stdout.flush()
-        # The SDK's tests for taps redirect standard output to text without a buffer of bytes.
-        if hasattr(sys.stdout, "buffer"):
-            sys.stdout.buffer.write(lines)
-            sys.stdout.buffer.flush()
-        else:
-            sys.stdout.write(lines.decode())
-    except BrokenPipeError as error:
-        raise TransientError(CLOSED_OUTPUT) from error
-
-
-class MessageWriter(SingerWriter):
-    """The SDK's writer of single messages; it raises a `TransientError`, too, if the target stopped reading."""
-
-    @override
-    def write_message(self, message: Message) -> None:
-        try:
-            super().write_message(message)
-        except BrokenPipeError as error:
-            raise TransientError(CLOSED_OUTPUT) from error
+    """Write whole lines to standard output."""
+    sys.stdout.flush()
+    # The SDK's tests for taps redirect standard output to text without a buffer of bytes.
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
+    else:
+        sys.stdout.write(lines.decode())

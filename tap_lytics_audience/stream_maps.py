@@ -1,21 +1,81 @@
-"""Stream maps meet exits, which have no profile fields. See before a run that exits pass them."""
+"""Stream maps: that exits pass them is seen before a run, a record that they fail on is one sentence, and a change of them is known."""
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
+import hashlib
 import re
 import typing as t
 
-from singer_sdk.mapper import RemoveRecordTransform
+import msgspec
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 
 from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from singer_sdk import Stream
     from singer_sdk.mapper import StreamMap
 
 _WORD = re.compile(r"\w+")
+_SETTINGS = (
+    "stream_maps",
+    "stream_map_config",
+    "faker_config",
+    "flattening_enabled",
+    "flattening_max_depth",
+    "flattening_max_key_length",
+)
+_NO_FIELDS = frozenset({"__source__", "__alias__", "__else__", "__key_properties__"})
+
+
+class StreamMapError(UserError):
+    """A stream map cannot be computed for a record."""
+
+
+def fingerprint(config: Mapping[str, t.Any]) -> str:
+    """A short hash of all settings that make other records of what the tap reads."""
+    values = {name: config[name] for name in _SETTINGS if config.get(name)}
+    return hashlib.sha256(msgspec.json.encode(values, order="deterministic")).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def explained(stream: Stream, record: dict[str, t.Any]) -> Iterator[None]:
+    """Make a `StreamMapError` of whatever the stream maps of a stream raise for a record, without a value of it."""
+    try:
+        yield
+    except Exception as error:
+        name = next(filter(None, (_failing_rule(stream, one, record) for one in stream.stream_maps)), None)
+        what = "A stream map" if name is None else f"The stream map of {name!r}"
+        raise StreamMapError(
+            f"{what} in {stream.name!r} cannot be computed for a record ({type(error).__name__}), so that it and those after it were not "
+            "sent: correct stream_maps, and the next run sends them."
+        ) from error
+
+
+def _failing_rule(stream: Stream, stream_map: StreamMap, record: dict[str, t.Any]) -> str | None:
+    """The field, or `__filter__`, whose rule cannot be computed by itself."""
+    for name, rule in _rules(stream, stream_map).items():
+        if name in _NO_FIELDS or not isinstance(rule, str):
+            continue
+        config = {**stream.config, "stream_maps": {stream.name: {name: rule}}}
+        mapper = PluginMapper(config, stream.logger)
+        try:
+            mapper.register_raw_stream_schema(stream.name, stream.schema, None)
+            mapped = mapper.stream_maps[stream.name][0].transform(dict(record))
+            msgspec.json.encode(mapped, enc_hook=str)
+        except Exception:  # noqa: BLE001 - a rule can raise anything
+            return name
+    return None
+
+
+def _rules(stream: Stream, stream_map: StreamMap) -> dict[str, t.Any]:
+    settings = stream.config.get("stream_maps") or {}
+    names = [stream_map.stream_alias, *(name for name in settings if fnmatch.fnmatch(stream.name, name))]
+    found = (settings[name] for name in names if isinstance(settings.get(name), dict))
+    return next(found, {})
 
 
 def check_exits_pass(stream: Stream, exits: Iterable[dict[str, t.Any]], filterable: set[str]) -> None:
@@ -31,12 +91,10 @@ def check_exits_pass(stream: Stream, exits: Iterable[dict[str, t.Any]], filterab
     """
     samples = list(exits)
     filtered_by = set(stream.schema["properties"]) - filterable
-    settings = stream.config.get("stream_maps") or {}
     for stream_map in stream.stream_maps:
         if isinstance(stream_map, RemoveRecordTransform):
             continue
-        rules = settings.get(stream_map.stream_alias) or settings.get(stream.name) or {}
-        words = set(_WORD.findall(str(rules.get("__filter__", ""))))
+        words = set(_WORD.findall(str(_rules(stream, stream_map).get("__filter__", ""))))
         for sample in samples:
             _check(stream_map, sample, may_drop=not words & filtered_by)
 

@@ -29,8 +29,8 @@ from tap_lytics_audience.check import (
 )
 from tap_lytics_audience.input_files import read_catalog, read_state
 from tap_lytics_audience.lytics.api import Lytics
-from tap_lytics_audience.messages import MessageWriter
 from tap_lytics_audience.settings import CONFIG_JSONSCHEMA, Settings
+from tap_lytics_audience.stream_maps import StreamMapError
 from tap_lytics_audience.streams.audience_members import AudienceMembersStream
 from tap_lytics_audience.streams.audiences import AudiencesStream
 from tap_lytics_audience.streams.source import Source
@@ -54,7 +54,6 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
     package_name = "lytics-to-cordial"
     config_jsonschema = CONFIG_JSONSCHEMA
     dynamic_catalog = True
-    message_writer_class = MessageWriter
     capabilities: t.ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,
         TapCapabilities.STATE,
@@ -195,7 +194,10 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
 
     @override  # type: ignore[misc] # final, but nothing else comes after all streams
     def sync_all(self) -> None:
-        super().sync_all()
+        try:
+            super().sync_all()
+        except StreamMapError as error:
+            self._source.errors.append(error)
         if self._source.errors:
             raise joined(list({str(error): error for error in self._source.errors}.values()))
 

@@ -24,7 +24,7 @@ TIES = {
         "check": {"lytics", "settings", "triggers"},
         "input_files": set(),
         "__main__": {"tap"},
-        "tap": {"check", "input_files", "lytics", "messages", "settings", "streams"},
+        "tap": {"check", "input_files", "lytics", "settings", "stream_maps", "streams"},
         "settings": set(),
     },
     "target_cordial": {

@@ -8,7 +8,6 @@ import time
 import typing as t
 
 import msgspec
-from singer_sdk import Stream
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
@@ -26,7 +25,8 @@ from tap_lytics_audience.members.reading import Account
 from tap_lytics_audience.members.run import begin
 from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.messages import RecordFormat
-from tap_lytics_audience.stream_maps import check_exits_pass
+from tap_lytics_audience.stream_maps import StreamMapError, check_exits_pass, fingerprint
+from tap_lytics_audience.streams.mapped import MappedStream
 
 if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ if t.TYPE_CHECKING:
 logger = logging.getLogger("tap-lytics-audience")
 
 
-class AudienceMembersStream(Stream):
+class AudienceMembersStream(MappedStream):
     """Who enters, changed and leaves.
 
     Args:
@@ -136,6 +136,8 @@ class AudienceMembersStream(Stream):
             if not source.settings.snapshot:
                 self._check_exits_pass()
             self._audiences = begin(source.settings, source.followed, self.stream_state, source.errors)
+        if not source.settings.snapshot:
+            self._compare_stream_maps()
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, t.Any]]:
@@ -214,6 +216,13 @@ class AudienceMembersStream(Stream):
             audience_pass.log_summary()
         return list(errors.values())
 
+    def _compare_stream_maps(self) -> None:
+        if bookmark.stream_maps_changed(self.stream_state, fingerprint(self.config)):
+            self.logger.warning(
+                "stream_maps (or what else makes other records) changed since members were sent: whoever does not change keeps what they got by "
+                "the earlier ones; run once with --full-refresh to send everybody."
+            )
+
     def _check_exits_pass(self) -> None:
         exits = [
             RecordFormat(self.name, self._identifier, audience.id, audience.slug, audience.name).columns(
@@ -251,9 +260,12 @@ class AudienceMembersStream(Stream):
                 return error
             if delivery is None:
                 return None
-            for count in self._write_records(reading, delivery):
-                counter.increment(count)
-                signal.check()
+            try:
+                for count in self._write_records(reading, delivery):
+                    counter.increment(count)
+                    signal.check()
+            except StreamMapError as error:
+                return error
             if delivery.bookmark is not None:
                 bookmark.write_bookmark(self.stream_state, reading.audience.id, delivery.bookmark)
                 self._tap.state_writer.write_state(self.tap_state)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typing as t
 
-from singer_sdk import Stream
 from singer_sdk import typing as th
 from typing_extensions import override
+
+from tap_lytics_audience.streams.mapped import MappedStream
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if t.TYPE_CHECKING:
     from tap_lytics_audience.streams.source import Source
 
 
-class AudiencesStream(Stream):
+class AudiencesStream(MappedStream):
     """The audiences that are followed."""
 
     name = "audiences"

@@ -7,7 +7,7 @@ import typing as t
 
 import simplejson
 
-from lytics_to_cordial.errors import TransientError, UserError, is_full
+from lytics_to_cordial.errors import UserError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,16 +77,5 @@ class Acknowledger:
 def _write(state: State) -> None:
     # Bytes of ASCII: text would depend on the locale's encoding, which need not hold the letters of a state.
     line = simplejson.dumps(state, use_decimal=True, allow_nan=True).encode("ascii") + b"\n"
-    try:
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
-    except (BrokenPipeError, ValueError, AttributeError) as error:
-        # Python has no standard output at all if it was closed from the start.
-        raise TransientError(
-            "The standard output was closed, so states cannot be acknowledged: run again."
-        ) from error
-    except OSError as error:
-        fault = f"The standard output cannot be written ({error.strerror}), so states cannot be acknowledged"
-        if is_full(error):
-            raise UserError(f"{fault}: make room where it goes, then run again.") from error
-        raise TransientError(f"{fault}: run again.") from error
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()

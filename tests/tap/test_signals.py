@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from sandbox import AudienceSpec
-from tests.tap.running import ended, run, run_process, started
+from tests.tap.running import COMMAND, ended, run, run_process, started
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -42,8 +43,40 @@ def test_a_target_that_stops_reading_is_one_sentence(make_box):
         log = process.stderr.read().decode()
         code = process.wait(60)
     assert code == 1
-    assert "The target stopped reading" in log
+    assert "The standard output was closed: look at the log of what should read it" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--discover"], ["--list-audiences"], ["--test=schema"], ["--about"]]
+)
+@pytest.mark.parametrize(
+    ("redirection", "code", "sentence"),
+    [
+        (
+            ">/dev/full",
+            2,
+            "The standard output cannot be written (No space left on device): make room where it goes",
+        ),
+        (">&-", 1, "The standard output was closed"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_said_to_be_one(
+    box, tmp_path, arguments, redirection, code, sentence
+):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(box.tap_config()), encoding="utf-8")
+    command = f'exec "{COMMAND}" --config "{config}" {" ".join(arguments)} {redirection}'
+    reply = subprocess.run(
+        ["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert sentence in reply.stderr
+    assert "temporary files" not in reply.stderr
+    assert "fault of the program" not in reply.stderr
+    assert reply.returncode == code
+    # The next run sends all: nothing counts as sent.
+    again = run(box.tap_config())
+    assert len(again.records) == len(box.world.keys("vip_customers"))
 
 
 def test_nothing_is_left_in_the_temporary_folder(make_box):
