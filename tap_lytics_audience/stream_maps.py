@@ -55,6 +55,11 @@ def explained(stream: Stream, record: dict[str, t.Any]) -> Iterator[None]:
         ) from error
 
 
+def made_by(stream: Stream, stream_map: StreamMap) -> list[str]:
+    """The columns that a stream map computes."""
+    return [name for name, rule in _rules(stream, stream_map).items() if isinstance(rule, str)]
+
+
 def _failing_rule(stream: Stream, stream_map: StreamMap, record: dict[str, t.Any]) -> str | None:
     """The field, or `__filter__`, whose rule cannot be computed by itself."""
     for name, rule in _rules(stream, stream_map).items():

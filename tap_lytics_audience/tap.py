@@ -140,7 +140,7 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         tap = cls(
             config=config.config if config else None,
             state=read_state(state) if is_run else None,
-            catalog=read_catalog(catalog),
+            catalog=read_catalog(catalog, (AudienceMembersStream.name, AudiencesStream.name)),
             parse_env_config=bool(config and config.parse_env),
             # Without streams: the token need not work before something can be said of it.
             setup_mapper=is_run,
@@ -191,6 +191,8 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
         members = t.cast("AudienceMembersStream", self.streams[AudienceMembersStream.name])
         if members.selected:
             members.begin()
+        elif not any(stream.selected for stream in self.streams.values()):
+            logger.warning("The catalog selects no stream, so nothing is read: select audience_members.")
 
     @override  # type: ignore[misc] # final, but nothing else comes after all streams
     def sync_all(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import astuple
 
-from tap_lytics_audience.lytics.schema import EXACT, TEXT_LISTS, Json, MisfitError, converter, map_item
+from tap_lytics_audience.lytics.schema import EXACT, TEXT_LISTS, TIMES, Json, MisfitError, converter, map_item
 
 Profile: t.TypeAlias = msgspec.Struct
 """An object with the fields that were asked for, in their order; None where the profile has no value."""
@@ -76,7 +76,7 @@ class Profiles:
         ]
         self._conversions = {
             loose: conversions,
-            usual: [item for item in conversions if _can_be_text(self.kinds[item[3]])],
+            usual: [item for item in conversions if _is_read(self.kinds[item[3]])],
         }
 
     @property
@@ -136,7 +136,7 @@ def object_class(name: str, fields: dict[str, t.Any]) -> type[msgspec.Struct]:
 
 def _usual_type(kind: str) -> t.Any:
     """The Python type of most values of a Lytics type: values that fit, and numbers and booleans as text."""
-    exact: t.Any = EXACT.get(kind)
+    exact: t.Any = str if kind in TIMES else EXACT.get(kind)
     if exact is not None:
         return exact | (int | str if exact is float else str) | None
     if kind in TEXT_LISTS:
@@ -145,6 +145,7 @@ def _usual_type(kind: str) -> t.Any:
     return t.Any if item is None else types.GenericAlias(dict, (str, _usual_type(item))) | None
 
 
-def _can_be_text(kind: str) -> bool:
-    """Whether a usual value can be text in place of a number or boolean."""
-    return EXACT.get(map_item(kind) or kind, str) is not str
+def _is_read(kind: str) -> bool:
+    """Whether a usual value can be text that has to be read: as a number or boolean, or as blank."""
+    item = map_item(kind) or kind
+    return item in TIMES or EXACT.get(item, str) is not str

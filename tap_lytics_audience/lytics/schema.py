@@ -16,7 +16,7 @@ Converter: t.TypeAlias = "t.Callable[[Json], Json]"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]+)?")
 _TRUE = frozenset({"t", "true", "1", "yes"})
 _FALSE = frozenset({"f", "false", "0", "no"})
-_TIMES = frozenset({"date", "time", "datetime"})
+TIMES = frozenset({"date", "time", "datetime"})
 TEXT_LISTS = frozenset({"[]string", "ts[]string", "[]time", "membership"})
 _ANY: dict[str, Json] = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 _MAX_FLOAT_DIGITS = 15
@@ -47,7 +47,7 @@ def json_schema(kind: str) -> dict[str, Json]:
     if kind == "date":
         # Some dates are a day, some are a time. Neither format would be right for all.
         return {"type": ["string", "null"]}
-    if kind in _TIMES:
+    if kind in TIMES:
         return {"type": ["string", "null"], "format": "date-time"}
     if kind in _SCALARS:
         return {"type": [_SCALARS[kind], "null"]}
@@ -60,25 +60,27 @@ def json_schema(kind: str) -> dict[str, Json]:
 
 
 def type_name(schema: t.Mapping[str, Json]) -> str:
-    """The type in a JSON schema of `json_schema`, for people: without null, and with its format if it has one."""
-    types = [name for name in schema["type"] if name != "null"]
-    name = "any type" if schema["type"] == _ANY["type"] else " or ".join(types)
+    """The type in a JSON schema, for people: without null, and with its format if it has one."""
+    kinds = schema["type"]
+    types = [name for name in ([kinds] if isinstance(kinds, str) else kinds) if name != "null"]
+    name = "any type" if kinds == _ANY["type"] else " or ".join(types)
     return f"{name} ({schema['format']})" if "format" in schema else name
 
 
 def converter(kind: str) -> Converter:
     """A function that makes a value fit a Lytics type; null aside. It raises `MisfitError` if the value cannot fit.
 
-    Older accounts give numbers and booleans as text.
+    Older accounts give numbers and booleans as text. Blank text is no value of any type but text.
     """
-    if kind in _CONVERTERS:
-        return _CONVERTERS[kind]
     item = map_item(kind)
-    return _unchanged if item is None else _map_converter(item)
+    convert = _map_converter(item) if item is not None else _CONVERTERS.get(kind, _unchanged)
+    if convert is _unchanged or kind == "string":
+        return convert
+    return lambda value: None if type(value) is str and not value.strip() else convert(value)
 
 
 def _map_converter(kind: str) -> Converter:
-    convert, exact = converter(kind), EXACT[kind]
+    convert, exact = converter(kind), EXACT.get(kind)
     fitting = frozenset((exact, type(None)))
 
     def typed(value: Json) -> Json:
@@ -181,14 +183,14 @@ _SCALARS = {
     "boolean": "boolean",
 }
 EXACT: dict[str, type] = {
-    **dict.fromkeys(("string", *_TIMES), str),
+    "string": str,
     **dict.fromkeys(("int", "integer"), int),
     **dict.fromkeys(("number", "float"), float),
     **dict.fromkeys(("bool", "boolean"), bool),
 }
-"""The Python type of JSON values that fit a Lytics type unchanged."""
+"""The Python type of JSON values that fit a Lytics type unchanged. Text may be no time, as it may be blank."""
 _CONVERTERS: dict[str, Converter] = {
-    **dict.fromkeys(("string", *_TIMES), _text),
+    **dict.fromkeys(("string", *TIMES), _text),
     **dict.fromkeys(("int", "integer"), _integer),
     **dict.fromkeys(("number", "float"), _number),
     **dict.fromkeys(("bool", "boolean"), _boolean),

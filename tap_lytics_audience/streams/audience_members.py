@@ -25,7 +25,7 @@ from tap_lytics_audience.members.reading import Account
 from tap_lytics_audience.members.run import begin
 from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.messages import RecordFormat
-from tap_lytics_audience.stream_maps import StreamMapError, check_exits_pass, fingerprint
+from tap_lytics_audience.stream_maps import StreamMapError, check_exits_pass, fingerprint, made_by
 from tap_lytics_audience.streams.mapped import MappedStream
 
 if t.TYPE_CHECKING:
@@ -112,15 +112,22 @@ class AudienceMembersStream(MappedStream):
         self._set_replication()
 
     def field_lines(self) -> list[str]:
-        """The fields that are sent, for people: name and type in Lytics, name and type in records."""
-        names = [(self._identifier, self._identifier), *self._selected()]
-        name_width = max(len(name) for name, _ in names)
-        kind_width = max(len(self._kinds[name]) for name, _ in names)
-        column_width = max(len(column) for _, column in names)
-        properties = self.schema["properties"]
+        """The fields that are sent, for people: name and type in Lytics, name and type in records, as stream maps leave them."""
+        names = {column: name for name, column in [(self._identifier, self._identifier), *self._selected()]}
+        rows: dict[tuple[str, str, str, str], None] = {}
+        for stream_map in () if self._drops_all else self.stream_maps:
+            made = made_by(self, stream_map)
+            properties = stream_map.transformed_schema["properties"]
+            # Those of Lytics in their order, then those that stream maps add.
+            for column in [name for name in {**names, **dict.fromkeys(made)} if name in properties]:
+                source = (
+                    ("(stream_maps)", "") if column in made else (names[column], self._kinds[names[column]])
+                )
+                rows[(*source, column, type_name(properties[column]))] = None
+        widths = [max((len(row[place]) for row in rows), default=0) for place in range(3)]
         return [
-            f"{name:<{name_width}}  {self._kinds[name]:<{kind_width}}  ->  {column:<{column_width}}  {type_name(properties[column])}"
-            for name, column in names
+            f"{name:<{widths[0]}}  {kind:<{widths[1]}}  ->  {column:<{widths[2]}}  {type_}"
+            for name, kind, column, type_ in rows
         ]
 
     def begin(self) -> None:

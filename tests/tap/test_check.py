@@ -63,6 +63,23 @@ def test_only_selected_fields_are_told_when_a_catalog_selects(box, tmp_path):
         assert [text.split()[0] for what, text in lines(result, "ok") if what == "field"] == ["email", "city"]
 
 
+def test_the_fields_that_are_told_are_those_that_stream_maps_leave(box):
+    maps = {
+        "email": None,
+        "city": None,
+        "first_name": "record.get('first_name')",
+        "person": "sha256(email)",
+        "__key_properties__": ["audience_id", "person"],
+    }
+    result = check(box.tap_config(stream_maps={STREAM: maps}))
+    assert result.code == 0, result.log
+    fields = [text.split() for what, text in lines(result, "ok") if what == "field"]
+    assert ["(stream_maps)", "->", "person", "string"] in fields
+    assert ["(stream_maps)", "->", "first_name", "string"] in fields
+    assert ["last_visit", "datetime", "->", "last_visit", "string", "(date-time)"] in fields
+    assert not {"email", "city", "audience_id"} & {field[field.index("->") + 1] for field in fields}
+
+
 @pytest.mark.parametrize(
     ("settings", "what", "words"),
     [

@@ -9,6 +9,15 @@ import pytest
 from tests.tap.running import STREAM, run, run_process
 
 
+def nested(levels):
+    return b"[" * levels + b"]" * levels
+
+
+def entry(schema, stream=STREAM):
+    """A catalog of one stream."""
+    return {"streams": [{"tap_stream_id": stream, "schema": schema, "metadata": []}]}
+
+
 @pytest.fixture
 def catalog(box):
     """The catalog of the sandbox's account."""
@@ -34,6 +43,9 @@ def run_with(box, tmp_path, option, content, **settings):
         (b'{"bookmarks": null}', "holds no bookmarks"),
         (b'{"bookmarks": {"audience_members": null}}', "holds no bookmarks"),
         (b'{"singer_state": {"bookmarks": {}}}', "holds no bookmarks"),
+        (b'{"bookmarks": {"audience_members": ' + nested(100) + b"}}", "has more than 50 levels of brackets"),
+        (b'{"bookmarks": {"other": {"x": ' + nested(400) + b"}}}", "has more than 50 levels of brackets"),
+        (nested(100_000), "has more than 50 levels of brackets"),
     ],
 )
 def test_a_state_file_that_holds_none_is_one_sentence_with_its_name(box, tmp_path, content, sentence):
@@ -105,6 +117,17 @@ def test_a_time_in_the_state_that_is_none_makes_the_run_a_scan(box, tmp_path, ti
         (b'{"streams": [{"tap_stream_id": "audience_members", "metadata": null}]}', "holds no catalog"),
         (b"{}", "lists no streams"),
         (b'{"streams": []}', "lists no streams"),
+        (b'{"streams": ' + nested(100_000) + b"}", "has more than 50 levels of brackets"),
+        (entry({"properties": {"x": {"enum": json.loads(nested(300))}}}), "has more than 50 levels"),
+        (entry({}), "has no columns of audience_members: make it anew with --discover"),
+        (entry({"type": "object"}), "has no columns of audience_members: make it anew with --discover"),
+        (entry({"properties": {}}), "has no columns of audience_members: make it anew with --discover"),
+        (entry(None), "holds no catalog"),
+        (entry({"properties": {}}, "audiences"), "has no columns of audiences: make it anew"),
+        (
+            entry({"properties": {"id": {"type": "integer"}}}, "orders"),
+            "is of another tap, as audience_members and audiences are not in it, so nothing would be read: make it",
+        ),
     ],
 )
 def test_a_catalog_file_that_holds_none_is_one_sentence_with_its_name(box, tmp_path, content, sentence):
@@ -148,3 +171,11 @@ def test_any_replication_metadata_does_for_both_streams(box, tmp_path, catalog, 
     streams = [message["stream"] for message in ended.result.messages if message["type"] == "RECORD"]
     assert streams.count("audiences") == 1
     assert streams.count(STREAM) == len(box.world.keys("vip_customers"))
+
+
+def test_a_catalog_that_selects_nothing_is_told(box, tmp_path, catalog):
+    for stream in catalog["streams"]:
+        stream["metadata"] = [{"breadcrumb": [], "metadata": {"selected": False}}]
+    ended = run_with(box, tmp_path, "catalog", catalog)
+    assert ended.code == 0
+    assert "The catalog selects no stream, so nothing is read" in ended.log

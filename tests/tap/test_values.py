@@ -14,6 +14,17 @@ from tap_lytics_audience.lytics.profiles import Profiles
 from tests.tap.running import run
 
 LARGE = 123456789012345678901234567890
+BLANK_IS_NONE = (
+    "int",
+    "number",
+    "bool",
+    "date",
+    "time",
+    "datetime",
+    "[]string",
+    "map[string]int",
+    "map[string]time",
+)
 CASES: list[tuple[str, Any, Any]] = [
     ("string", "Zoë", "Zoë"),
     ("string", 12, "12"),
@@ -45,6 +56,11 @@ CASES: list[tuple[str, Any, Any]] = [
     ("map[string]bool", {"a": "true", "b": False}, {"a": True, "b": False}),
     ("map[string]string", {"a": 1, "b": "x"}, {"a": "1", "b": "x"}),
     ("map[string]time", {"a": "2024-05-06T07:08:09Z"}, {"a": "2024-05-06T07:08:09Z"}),
+    ("string", " ", " "),
+    *((kind, text, None) for kind in BLANK_IS_NONE for text in ("", " \t")),
+    ("map[string]int", {"a": "", "b": 1}, {"a": None, "b": 1}),
+    ("map[string]time", {"a": " ", "b": "2024-05-06"}, {"a": None, "b": "2024-05-06"}),
+    ("map[string]string", {"a": ""}, {"a": ""}),
     ("map[string]value", {"a": [1, {"b": "x"}]}, {"a": [1, {"b": "x"}]}),
 ]
 MISFITS: list[tuple[str, Any]] = [
