@@ -123,7 +123,8 @@ class AudienceMembersStream(MappedStream):
                 source = (
                     ("(stream_maps)", "") if column in made else (names[column], self._kinds[names[column]])
                 )
-                rows[(*source, column, type_name(properties[column]))] = None
+                row = (*source, column, type_name(properties[column]))
+                rows[row] = None
         widths = [max((len(row[place]) for row in rows), default=0) for place in range(3)]
         return [
             f"{name:<{widths[0]}}  {kind:<{widths[1]}}  ->  {column:<{widths[2]}}  {type_}"
