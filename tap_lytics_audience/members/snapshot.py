@@ -64,7 +64,10 @@ class SnapshotPass:
                 f"The ledger knows of no first run over audience {self.reading.slug!r}, so nobody knows who was a member then: run the "
                 "changes first, or set existing_users to true for the snapshot."
             )
-        yield from map(self._written, self.reading.scan_undisturbed())
+        # Whoever is hidden by somebody's leaving is looked up, if the ledger holds them.
+        is_known = self.ledger.manifest.is_complete
+        scan = self.reading.scan() if is_known else self.reading.scan_undisturbed()
+        yield from map(self._written, scan)
         self.reading.check_whole(self._settings.scan_shortfall_percent)
 
     def late_enters(self) -> Iterator[Delivery]:

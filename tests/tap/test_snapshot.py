@@ -178,6 +178,14 @@ def test_where_people_leave_in_every_scan_nothing_marks_the_snapshot_as_whole(bo
     assert marks(result) == []
 
 
+def test_members_whom_the_ledger_holds_are_looked_up_however_many_leave_meanwhile(box):
+    run(config(box))
+    box.fault("scan_shifts")
+    result = snapshot(box)
+    assert result.error == ""
+    assert set(members(box)) <= set(addresses(result))
+
+
 def test_one_row_that_the_scan_missed_and_nobody_knows_is_too_many(box):
     box.fault("rows_missed", 40)
     result = snapshot(box, scan_shortfall_percent=100, page_size=50)
