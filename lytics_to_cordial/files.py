@@ -145,16 +145,16 @@ class Folder:
             if first_path != path:
                 files.mv(first_path, path)
 
-        self._try("write", name, write)
+        self.attempt("write", name, write)
 
     def append(self, name: str, content: bytes) -> None:
         """Add to a file, which is made if it is missing. Where no file can grow, it is written anew."""
         # Only once: what was added although the answer was lost would be there twice.
-        self._try("add to", name, lambda files, path: append(files, path, content), tries=1)
+        self.attempt("add to", name, lambda files, path: append(files, path, content), tries=1)
 
     def read(self, name: str) -> bytes:
         """All that a file holds."""
-        return self._try("read", name, lambda files, path: t.cast("bytes", files.cat_file(path)))
+        return self.attempt("read", name, lambda files, path: t.cast("bytes", files.cat_file(path)))
 
     def read_many(self, found: t.Sequence[File]) -> list[bytes | FolderError]:
         """What each file holds, up to the size that was listed, or why it cannot be read; many calls at once."""
@@ -164,7 +164,7 @@ class Folder:
             contents: list[t.Any] = files.cat_ranges(paths, [0] * len(found), [file.size for file in found])
             return contents
 
-        contents = self._try("read", "", read) if found else []
+        contents = self.attempt("read", "", read) if found else []
         return [
             # Some file systems give more than was asked for.
             self._explained(content, "read", file.name)
@@ -178,7 +178,7 @@ class Folder:
 
         An `OSError` for want of room is raised as it is: it is not this folder that is full.
         """
-        self._try("fetch", name, lambda files, path: files.get_file(path, str(to)))
+        self.attempt("fetch", name, lambda files, path: files.get_file(path, str(to)))
         return to
 
     def rename(self, name: str, new_name: str) -> None:
@@ -192,7 +192,7 @@ class Folder:
             else:
                 files.mv(path, new_path)
 
-        self._try("rename", name, move)
+        self.attempt("rename", name, move)
 
     def delete(self, name: str) -> None:
         """Delete a file; an absent one is fine."""
@@ -201,7 +201,7 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):
                 files.rm_file(path)
 
-        self._try("delete", name, remove)
+        self.attempt("delete", name, remove)
 
     def names(self) -> list[str]:
         """The names of the files right in the folder, sorted; none if it is missing."""
@@ -226,7 +226,7 @@ class Folder:
                 if info["type"] == "file"
             ]
 
-        return self._try("list", "", walk)
+        return self.attempt("list", "", walk)
 
     def check(self, name: str | None = None) -> None:
         """Write a small file, read it back and delete it."""
@@ -250,9 +250,9 @@ class Folder:
             names = [_within(path, info["name"]) for info in infos if info["type"] == kind]
             return sorted(filter(None, names))
 
-        return self._try("list", "", listed)
+        return self.attempt("list", "", listed)
 
-    def _try(
+    def attempt(
         self, verb: str, name: str, action: t.Callable[[t.Any, str], _Result], *, tries: int = TRIES
     ) -> _Result:
         """Do something with the folder or a file in it, again on a new connection when that broke."""

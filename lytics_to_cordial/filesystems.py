@@ -82,14 +82,14 @@ def modified_at(files: t.Any, path: str, info: dict[str, t.Any]) -> dt.datetime:
 
 def is_object_store(files: t.Any) -> bool:
     """Whether a file appears whole or not at all, and the packages try again themselves, for a minute and more."""
-    return bool(_protocols(files) & _OBJECT_STORES)
+    return bool(protocols_of(files) & _OBJECT_STORES)
 
 
 def append(files: t.Any, path: str, content: bytes) -> None:
     """Add to a file, which is made if it is missing. Where no file can grow, it is written anew."""
     if isinstance(files, PrivateFileSystem):
         files.append(path, content)
-    elif _protocols(files) & _CAN_APPEND:
+    elif protocols_of(files) & _CAN_APPEND:
         with files.open(path, "ab") as file:
             file.write(content)
     else:
@@ -98,7 +98,8 @@ def append(files: t.Any, path: str, content: bytes) -> None:
         files.pipe_file(path, before + content)
 
 
-def _protocols(files: t.Any) -> set[str]:
+def protocols_of(files: t.Any) -> set[str]:
+    """The schemes of a file system's URLs."""
     return {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
 
 
@@ -160,6 +161,12 @@ class PrivateFileSystem(LocalFileSystem):  # type: ignore[misc]
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with open(descriptor, "ab") as file:  # noqa: PTH123 - Path has no open by descriptor
             file.write(content)
+
+    def open_new(self, path: str) -> t.BinaryIO:
+        """Open a file to be written, which must not be there."""
+        _make_folder(Path(path).parent)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        return open(descriptor, "wb")  # noqa: PTH123 - Path has no open by descriptor
 
     def _write(self, path: str, content: t.BinaryIO) -> None:
         folder = Path(path).parent

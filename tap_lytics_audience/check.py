@@ -7,6 +7,7 @@ import typing as t
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
+from lytics_to_cordial.lease import Lease
 from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import CONTROLS
@@ -61,8 +62,10 @@ def check_places(settings: Settings, checklist: Checklist) -> None:
     """Try the folders that a run uses."""
     if settings.ledger_url is not None:
         with checklist.trying("ledger"):
-            Folder(settings.ledger_url, setting="ledger_url").check()
+            ledger = Folder(settings.ledger_url, setting="ledger_url")
+            ledger.check()
             checklist.ok("ledger", f"{settings.ledger_url}: written, read back and deleted")
+            Lease(ledger).show(checklist)
     if settings.change_detection == "triggers" and settings.triggers_url is not None:
         with checklist.trying("triggers"):
             files = LandedFiles(settings.triggers_url).since(dt.datetime.min.replace(tzinfo=dt.timezone.utc))

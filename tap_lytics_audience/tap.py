@@ -200,6 +200,9 @@ class TapLyticsAudience(ConfiguredPlugin, Tap):
             super().sync_all()
         except StreamMapError as error:
             self._source.errors.append(error)
+        finally:
+            if self._source.lease is not None:
+                self._source.lease.release()
         if self._source.errors:
             raise joined(list({str(error): error for error in self._source.errors}.values()))
 

@@ -71,6 +71,11 @@ def check_by_command(
     columns, attributes = check(settings, cordial, open_storage, checklist, options.streams)
     if not checklist.failures:
         _check_reading(settings, cordial, checklist)
+        if settings.plan_only:
+            checklist.untried("lease", "a plan takes none, as it changes nothing")
+        else:
+            with checklist.trying("lease"):
+                open_storage().lease.show(checklist)
     _check_places(settings, journal, checklist)
     if settings.mode != "changes":
         _check_export(settings, open_storage, checklist)
@@ -90,7 +95,10 @@ def check_by_command(
     elif checklist.failures or settings.plan_only:
         checklist.untried("trial", "needs all else to work first, and plan_only to be off")
     else:
-        Trial(settings, cordial, open_storage(), folder, checklist, columns, attributes).run(options.trial)
+        with checklist.trying("trial"), open_storage().lease:
+            Trial(settings, cordial, open_storage(), folder, checklist, columns, attributes).run(
+                options.trial
+            )
 
 
 def check(
@@ -208,7 +216,7 @@ def _check_fetch(
     path = folder / "check.csv"
     # As exits: only known contacts are touched, and no list is joined.
     file = ImportFile(1, None, is_exits=True, rows=0, position=0, contacts=array("q"), path=path)
-    with checklist.trying("fetch"):
+    with checklist.trying("fetch"), storage.lease:
         write_csv(path, [settings.identifier_column], [])
         try:
             result = importer.deliver(file)

@@ -38,6 +38,7 @@ from target_cordial.intake.messages import InputError
 from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
 from target_cordial.run_name import RUN_TIME_FORMAT
+from target_cordial.storage.delivered_runs import begin_delivery
 from target_cordial.storage.location import Location
 from target_cordial.storage.storage import Storage
 
@@ -82,6 +83,7 @@ class Run:
         self._is_all_read = False
         self._prepared: tuple[RowWriter, Lists | None] | None = None
         self._lists: Lists | None = None
+        self._held = contextlib.ExitStack()
         self._folder = open_workspace(plugin)
         self.bookmarks = Bookmarks(settings, config)
         self.delivery = Delivery(
@@ -103,6 +105,7 @@ class Run:
         )
         self.receiver: Receiver = self.delivery if self._audit is None else self._audit.members
         self.close = weakref.finalize(self, self.delivery.close)
+        weakref.finalize(self, self._held.close)
 
     @functools.cached_property
     def _cordial(self) -> Cordial:
@@ -153,6 +156,8 @@ class Run:
             counted(len(columns), "field"),
             "" if settings.plan_only else ", the storage was written, read back and deleted",
         )
+        if self._plan is None:
+            self._begin_to_write()
         rows = RowWriter(columns, settings, self._null_marker)
         self._lists = self._look_up_lists(attributes)
         contacts = None if self._lists is None else self._lists.contacts
@@ -160,6 +165,13 @@ class Run:
         self.bookmarks.remember_storage()
         self.delivery.acknowledge_again()
         return rows, self._lists
+
+    def _begin_to_write(self) -> None:
+        """Be the only run that writes, and no older one than the last that did."""
+        self._held.enter_context(self._storage.lease)
+        run = self.bookmarks.tap_run
+        if run is not None and run.ledger and self._settings.mode != "audit":
+            begin_delivery(self._storage, run.ledger, run.number)
 
     def _look_up_lists(self, attributes: t.Mapping[str, Attribute]) -> Lists | None:
         """Find the lists that earlier runs filled."""
@@ -240,6 +252,7 @@ class Run:
             raise
         finally:
             self.close()
+            self._held.close()
             self._summarize(outcome, failure)
 
     @contextlib.contextmanager

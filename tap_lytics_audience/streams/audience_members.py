@@ -143,6 +143,8 @@ class AudienceMembersStream(MappedStream):
         with source.signal.interruptible():
             if not source.settings.snapshot:
                 self._check_exits_pass()
+            if source.lease is not None:
+                source.lease.take()
             self._audiences = begin(source.settings, source.followed, self.stream_state, source.errors)
         if not source.settings.snapshot:
             self._compare_stream_maps()
@@ -264,6 +266,8 @@ class AudienceMembersStream(MappedStream):
             try:
                 with signal.interruptible():
                     delivery = next(deliveries, None)
+                    if self._source.lease is not None:
+                        self._source.lease.check()
             except UserError as error:
                 return error
             if delivery is None:

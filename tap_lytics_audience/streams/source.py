@@ -7,6 +7,8 @@ import functools
 import typing as t
 from dataclasses import dataclass
 
+from lytics_to_cordial.files import Folder
+from lytics_to_cordial.lease import Lease
 from tap_lytics_audience.members.run import followed_audiences
 
 if t.TYPE_CHECKING:
@@ -32,6 +34,12 @@ class Source:
     settings: Settings
     signal: StopSignal
     errors: list[UserError] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def lease(self) -> Lease | None:
+        """The ledger's lease; None without a ledger."""
+        url = self.settings.ledger_url
+        return None if url is None else Lease(Folder(url, setting="ledger_url"))
 
     @functools.cached_property
     def followed(self) -> dict[str, Audience]:

@@ -33,8 +33,17 @@ class Audience:
 
 @dataclass(frozen=True)
 class TapRun:
-    """A run of tap-lytics-audience, with its audiences by id; `is_ended` if it did all of its work."""
+    """A run of tap-lytics-audience.
 
+    Attributes:
+        ledger: The ledger's id; blank without one.
+        number: The run's number, which rises with each run of the ledger.
+        is_ended: Whether it did all of its work.
+        audiences: Its audiences by id.
+    """
+
+    ledger: str
+    number: int
     is_ended: bool
     audiences: t.Mapping[str, Audience] = field(default_factory=dict)
 
@@ -83,7 +92,9 @@ def tap_run(state: State) -> TapRun | None:
             for id_ in (ids if isinstance(ids, list) else [])
             if isinstance(id_, str)
         }
-        return TapRun(is_ended(bookmark), audiences)
+        ledger = run.get("ledger")
+        ledger = ledger if isinstance(ledger, str) else ""
+        return TapRun(ledger, run["number"], is_ended(bookmark), audiences)
     return None
 
 

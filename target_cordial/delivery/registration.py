@@ -85,6 +85,8 @@ class Registrar:
         for tries_left in range(SOURCE_TRIES - 1, -1, -1):
             if self.stopping.is_set():
                 raise Stopped
+            # The file is there already: should this run stand still from here on, whoever takes over puts it aside, and the call finds none.
+            self.storage.lease.check()
             try:
                 return self.cordial.imports.start(body)
             except SourceUnreadableError:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.filesystems import PrivateFileSystem
+from lytics_to_cordial.lease import Lease
 from target_cordial.storage.destination import export_destination
 from target_cordial.storage.location import Location
 from target_cordial.storage.source import import_source
@@ -32,6 +33,7 @@ class Storage(Folder):
 
     Attributes:
         folder_tag: A short name of the folder, with which the names of its pipeline's files begin.
+        lease: Says which run may import from it.
 
     Raises:
         UserError: If the settings cannot work.
@@ -52,6 +54,7 @@ class Storage(Folder):
                 "The setting storage_username is missing: import files are written by SFTP under this name."
             )
         self.folder_tag = self._location.tag
+        self.lease = Lease(self)
         self.source("check.csv")
 
     @override

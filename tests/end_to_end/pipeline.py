@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from tests.plugin_processes import PIPE, start
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Mapping
 
     from sandbox import Sandbox
@@ -30,16 +30,20 @@ class Kill:
     """When one of the plugins is killed.
 
     Attributes:
-        victim: tap or target.
+        victim: tap, target or both.
         number: The signal.
         after_messages: When so many messages went from the tap to the target; None for after the last.
         seconds: So much later.
+        struck: Set when it is done.
+        wake: Whom SIGSTOP struck goes on when this is set.
     """
 
     victim: str
     number: signal.Signals
     after_messages: int | None
     seconds: float = 0
+    struck: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -147,7 +151,14 @@ class Pipeline:
         def strike() -> None:
             assert kill is not None
             time.sleep(kill.seconds)
-            (tap if kill.victim == "tap" else target).send_signal(kill.number)
+            victims = {"tap": [tap], "target": [target], "both": [tap, target]}[kill.victim]
+            for victim in victims:
+                victim.send_signal(kill.number)
+            kill.struck.set()
+            if kill.number == signal.SIGSTOP:
+                kill.wake.wait(TIMEOUT_SECONDS)
+                for victim in victims:
+                    victim.send_signal(signal.SIGCONT)
 
         if kill is not None and kill.after_messages == 0:
             strike()

@@ -320,7 +320,7 @@ def _few_slices(monkeypatch):
 @pytest.mark.timeout(1800)  # 200 histories are minutes, and a failure is made small for as long again
 @pytest.mark.parametrize("part", range(PARTS))
 @settings(
-    max_examples=HISTORIES // IN_A_ROW // PARTS,
+    max_examples=max(1, HISTORIES // IN_A_ROW // PARTS),
     # Where a CI is known, Hypothesis would draw the same histories each time, and for each part.
     derandomize=False,
     print_blob=True,

@@ -1,0 +1,46 @@
+"""`runs.json` in the storage folder: the highest run of each of the tap's ledgers that was delivered from there.
+
+What a worker read long ago, or a file of messages that comes late, never arrives after newer truth.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import msgspec
+
+from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.file_errors import MissingFileError
+
+if t.TYPE_CHECKING:
+    from lytics_to_cordial.files import Folder
+
+NAME = "runs.json"
+
+
+def begin_delivery(folder: Folder, ledger: str, number: int) -> None:
+    """Keep the number of a run before anything of it is delivered; called by who has the folder's lease.
+
+    Raises:
+        UserError: If a later run was delivered.
+    """
+    highest = _read(folder)
+    if number < highest.get(ledger, 0):
+        raise UserError(
+            f"The input is of run {number} of ledger {ledger}, and run {highest[ledger]} was delivered already, so nothing of it was sent: "
+            f"run the tap anew; if its ledger was restored from an older copy, delete {folder.place(NAME)} first."
+        )
+    if number > highest.get(ledger, 0):
+        folder.put(NAME, msgspec.json.encode({**highest, ledger: number}))
+
+
+def _read(folder: Folder) -> dict[str, int]:
+    try:
+        return msgspec.json.decode(folder.read(NAME), type=dict[str, int])
+    except MissingFileError:
+        return {}
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise UserError(
+            f"The file {folder.place(NAME)} is damaged ({type(error).__name__}), so that nobody knows which runs were delivered: see that no "
+            "other run is under way, then delete it."
+        ) from error
