@@ -6,18 +6,13 @@ import argparse
 import platform
 import sys
 import tempfile
-import typing as t
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import difference, pipeline, shapes, tap, target
 from bench.peers import Peers
 from bench.setting import Setting
-from bench.table import markdown
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bench.table import Line
+from bench.table import Line, markdown
 
 BENCHMARKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
     "target": target.speed,

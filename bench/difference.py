@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from bench.runs import Contestant, measure
+from bench.setting import Setting
 from bench.table import Line, at_most
 from lytics_to_cordial.database import Database
 from lytics_to_cordial.files import Folder
@@ -25,9 +26,6 @@ from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
 from tap_lytics_audience.members.touched import Touched
-
-if t.TYPE_CHECKING:
-    from bench.setting import Setting
 
 MOST_SECONDS = 20
 MOST_MEGABYTES = 1000

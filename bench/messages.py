@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import random
 import typing as t
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path
 
 FIELDS = {
     "audience_id": {"type": "string"},

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import typing as t
+from collections.abc import Sequence
 from pathlib import Path
-
-if t.TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SCRIPTS = Path(__file__).parent / "peer_scripts"
 _PACKAGES = {

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import typing as t
+from pathlib import Path
 
 from bench.runs import Contestant, measure, ratio
 from bench.servers import cordial, lytics
-from bench.setting import BIN, plugin
+from bench.setting import BIN, Setting, plugin
 from bench.table import Line, at_least, at_most
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.setting import Setting
 
 AIM_OF_PIPE = 0.85
 MOST_OF_MELTANO = 1.1

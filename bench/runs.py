@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
-import typing as t
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-if t.TYPE_CHECKING:
-    import resource
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+from pathlib import Path
 
 
 @dataclass(frozen=True)

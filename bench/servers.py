@@ -11,11 +11,9 @@ import time
 import typing as t
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.messages import ATTRIBUTES
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
 
 POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120

@@ -8,10 +8,8 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.peers import Peers
 from tap_lytics_audience.lytics.scan import PLAIN_SCAN_BELOW
-
-if t.TYPE_CHECKING:
-    from bench.peers import Peers
 
 BIN = Path(sys.executable).parent
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.messages import ATTRIBUTES, MORE_COLUMNS, messages, write_lines
 from bench.runs import Contestant, Figures, measure
 from bench.servers import cordial
-from bench.setting import plugin
+from bench.setting import Setting, plugin
 from bench.table import Line, at_least, at_most
 
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bench.setting import Setting
-
-    Message: t.TypeAlias = dict[str, t.Any]
+Message: t.TypeAlias = dict[str, t.Any]
 
 AIM = 0.8
 AIM_OF_STREAM_MAP = 0.4

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)

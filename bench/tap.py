@@ -9,13 +9,9 @@ import subprocess
 import typing as t
 
 from bench.runs import Contestant, measure, ratio
-from bench.servers import lytics
-from bench.setting import plugin
+from bench.servers import Lytics, lytics
+from bench.setting import Setting, plugin
 from bench.table import Line, at_least, at_most
-
-if t.TYPE_CHECKING:
-    from bench.servers import Lytics
-    from bench.setting import Setting
 
 AIM_OF_LOOP = 0.7
 AIM_OF_WORKERS = 10

@@ -8,11 +8,8 @@ import typing as t
 from bench.messages import repeated, write_messages
 from bench.runs import Contestant, measure, ratio
 from bench.servers import cordial
-from bench.setting import plugin
+from bench.setting import Setting, plugin
 from bench.table import Line, at_least, at_most
-
-if t.TYPE_CHECKING:
-    from bench.setting import Setting
 
 AIM_OF_SDK = 12
 AIM_OF_LOOP = 0.8

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
+from collections.abc import Callable, Iterator
 
 import click
 
 from lytics_to_cordial.errors import UserError, joined
 from lytics_to_cordial.foreign_text import cleaned
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 Status: t.TypeAlias = t.Literal["ok", "failed", "untried", "note"]
 

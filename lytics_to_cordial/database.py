@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import typing as t
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import duckdb
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 MEMORY = "560MB"
 """For all audiences of a run together. The join of 10,000,000 members is as quick as with more, and slower by a half with 512 MB."""

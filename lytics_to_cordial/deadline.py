@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import time
 import typing as t
 
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
+from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-
-if t.TYPE_CHECKING:
-    import socket
-
-    from urllib3 import PoolManager
 
 
 class DeadlineAdapter(HTTPAdapter):

@@ -9,9 +9,7 @@ import signal
 import stat
 import time
 import typing as t
-
-if t.TYPE_CHECKING:
-    from types import FrameType
+from types import FrameType
 
 STDIN = 0
 QUIET_SECONDS = 2

@@ -7,9 +7,7 @@ import errno
 import tempfile
 import traceback
 import typing as t
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

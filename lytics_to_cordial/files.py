@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime as dt
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import threading
 import time
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -34,10 +36,6 @@ from lytics_to_cordial.filesystems import (
     quieten_packages,
 )
 from lytics_to_cordial.retries import log_retry
-
-if t.TYPE_CHECKING:
-    import datetime as dt
-    from pathlib import Path
 
 TRIES = 3
 PART_SUFFIX = ".part"

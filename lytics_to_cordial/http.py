@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -17,14 +18,9 @@ from singer_sdk import metrics
 from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - the base of urllib3's own
 
 from lytics_to_cordial.deadline import DeadlineAdapter
-from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.progress import counted, duration
 from lytics_to_cordial.retries import MAX_RETRY_WAIT_SECONDS, LoggedRetry, log_retry
-
-if t.TYPE_CHECKING:
-    import logging
-
-    from lytics_to_cordial.errors import TransientError
 
 CONNECT_TIMEOUT_SECONDS = 10
 ANSWER_TRIES = 4

@@ -10,20 +10,15 @@ import secrets
 import socket
 import threading
 import time
-import typing as t
 from pathlib import Path
+from types import TracebackType
 
 import msgspec
 
+from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import TransientError, UserError
-from lytics_to_cordial.shared_file import SharedFile
-
-if t.TYPE_CHECKING:
-    from types import TracebackType
-
-    from lytics_to_cordial.checklist import Checklist
-    from lytics_to_cordial.files import Folder
-    from lytics_to_cordial.shared_file import Found
+from lytics_to_cordial.files import Folder
+from lytics_to_cordial.shared_file import Found, SharedFile
 
 NAME = "lease.json"
 BEAT_SECONDS = 15.0

@@ -6,12 +6,9 @@ import io
 import sys
 import typing as t
 
-from typing_extensions import override
+from typing_extensions import Buffer, override
 
 from lytics_to_cordial.errors import TransientError, UserError, is_full
-
-if t.TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 
 def explain_output() -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import typing as t
 
+import click
 from singer_sdk.plugin_base import PluginBase, _ConfigInput
 from typing_extensions import override
 
@@ -19,9 +20,6 @@ from lytics_to_cordial.config import (
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.foreign_text import clean_log, keep_secret
 from lytics_to_cordial.near_names import suggestion
-
-if t.TYPE_CHECKING:
-    import click
 
 ENVIRONMENT = "ENV"
 """In place of a configuration file: read the environment."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import typing as t
+from collections.abc import Callable
 
 from lytics_to_cordial.drain import MOST_SECONDS, QUIET_SECONDS, drain_input
 from lytics_to_cordial.errors import UserError, as_user_error
 from lytics_to_cordial.output import explain_output
 from lytics_to_cordial.signals import Terminated
-
-if t.TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
 
 
 def run_command(

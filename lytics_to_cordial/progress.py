@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import typing as t
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-if t.TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterable, Iterator
-
-    from typing_extensions import Self
+from typing_extensions import Self
 
 _Item = t.TypeVar("_Item")
 

@@ -11,13 +11,10 @@ import time
 import typing as t
 from urllib.parse import urlsplit
 
-from typing_extensions import override
+from typing_extensions import Self, override
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
-
-if t.TYPE_CHECKING:
-    from typing_extensions import Self
-    from urllib3 import BaseHTTPResponse
 
 MAX_RETRY_WAIT_SECONDS = 120
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from fsspec.implementations.local import LocalFileSystem
 
 from lytics_to_cordial.file_errors import FolderError
+from lytics_to_cordial.files import Folder
 from lytics_to_cordial.filesystems import PrivateFileSystem, protocols_of
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.files import Folder
 
 _REFUSALS = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 

@@ -8,9 +8,7 @@ import os
 import sys
 import threading
 import typing as t
-
-if t.TYPE_CHECKING:
-    from types import FrameType
+from types import FrameType
 
 RESEND_SECONDS = 0.02
 

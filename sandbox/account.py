@@ -9,11 +9,9 @@ import sqlite3
 import threading
 import typing as t
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
 
 FINAL_STATUSES = frozenset({"Done", "Failed"})
 _decode = msgspec.json.Decoder().decode

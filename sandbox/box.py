@@ -14,10 +14,12 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from typing_extensions import Self
 
-from sandbox.account import Account
+from sandbox.account import Account, Contact
 from sandbox.controls import controls
 from sandbox.cordial import CordialServer
+from sandbox.fault_kinds import Server
 from sandbox.faults import Faults
 from sandbox.jobs import Jobs
 from sandbox.lytics import lytics_app
@@ -25,16 +27,9 @@ from sandbox.people import ATTRIBUTES, FIELD_MAPPING
 from sandbox.scans import Scans
 from sandbox.sftp import PASSWORD, USERNAME, host_key_line, login_key, sftp_server
 from sandbox.transports import Transports
-from sandbox.triggers import Triggers
+from sandbox.triggers import Shape, Triggers
 from sandbox.verify import Verification, verify
 from sandbox.world import AudienceSpec, World
-
-if t.TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from sandbox.account import Contact
-    from sandbox.fault_kinds import Server
-    from sandbox.triggers import Shape
 
 HOST = "127.0.0.1"
 API_TOKEN = "sandbox-lytics-token"  # noqa: S105 - protects nothing: loopback, made-up people

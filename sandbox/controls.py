@@ -9,12 +9,10 @@ import typing as t
 import msgspec
 from aiohttp import web
 
+from sandbox.faults import Faults
 from sandbox.replies import json_reply
-
-if t.TYPE_CHECKING:
-    from sandbox.faults import Faults
-    from sandbox.verify import Verification
-    from sandbox.world import World
+from sandbox.verify import Verification
+from sandbox.world import World
 
 
 class Controlled(t.Protocol):

@@ -9,25 +9,22 @@ import datetime as dt
 import hmac
 import re
 import typing as t
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
 
+from sandbox.account import Account
 from sandbox.cordial_call import RefusedError, no_record, page_reply, paging, read_body
 from sandbox.cordial_contacts import ContactCalls
 from sandbox.cordial_lists import ListCalls
 from sandbox.export_call import problem_of_export
+from sandbox.faults import Faults
 from sandbox.import_call import problem_of
+from sandbox.jobs import Jobs
 from sandbox.replies import abort, cut, drip, json_reply
 from sandbox.transports import TransportError
-
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sandbox.account import Account
-    from sandbox.faults import Faults
-    from sandbox.jobs import Jobs
 
 MAX_BODY = 10 * 1024 * 1024
 MAX_STATISTICS = 25

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 
 import msgspec
+from aiohttp import web
 
 from sandbox.replies import json_reply
-
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aiohttp import web
 
 PER_PAGE = 25
 MAX_DIGITS = 12

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 import typing as t
 
-from sandbox.account import Contact
+from aiohttp import web
+
+from sandbox.account import Account, Contact
 from sandbox.cordial_call import is_count, no_record, page_reply, read_body, refuse_field
+from sandbox.faults import Faults
 from sandbox.importing import STATUSES
 from sandbox.replies import json_reply
-
-if t.TYPE_CHECKING:
-    from aiohttp import web
-
-    from sandbox.account import Account
-    from sandbox.faults import Faults
 
 _NO_FIELDS = frozenset(["channels", "attributes", "suppressTriggers", "identifyBy", "forceSubscribe"])
 

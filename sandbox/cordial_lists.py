@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import typing as t
 
+from aiohttp import web
+
+from sandbox.account import Account
 from sandbox.cordial_call import RefusedError, no_record, page_of, read_body
+from sandbox.faults import Faults
 from sandbox.replies import json_reply
-
-if t.TYPE_CHECKING:
-    from aiohttp import web
-
-    from sandbox.account import Account
-    from sandbox.faults import Faults
 
 MAX_NAME = 128
 ATTRIBUTE_TYPES = ("string", "number", "date", "geo", "array")

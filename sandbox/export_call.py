@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import typing as t
 
+from sandbox.account import Account
 from sandbox.exporting import ADDRESS, TYPES
+from sandbox.faults import Faults
 from sandbox.transports import SAVED_KEY
-
-if t.TYPE_CHECKING:
-    from sandbox.account import Account
-    from sandbox.faults import Faults
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "name": (str,),

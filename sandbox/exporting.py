@@ -11,9 +11,8 @@ import typing as t
 
 import msgspec
 
-if t.TYPE_CHECKING:
-    from sandbox.account import Account, Contact
-    from sandbox.faults import Faults
+from sandbox.account import Account, Contact
+from sandbox.faults import Faults
 
 TYPES = frozenset({"csv", "json", "txt"})
 ADDRESS = "channels.email.address"

@@ -16,10 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from sandbox.conditions import Conditions
-
-if t.TYPE_CHECKING:
-    from sandbox.conditions import Profile, Test
+from sandbox.conditions import Conditions, Profile, Test
 
 RESERVED = frozenset(
     [

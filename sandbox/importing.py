@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import random
 import re
+import threading
 import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
+from sandbox.account import Account
+from sandbox.faults import Faults
 from sandbox.importfile import FailedImportError
-
-if t.TYPE_CHECKING:
-    import random
-    import threading
-
-    from sandbox.account import Account
-    from sandbox.faults import Faults
 
 SLICES = 4
 ROWS_PER_TRANSACTION = 500

@@ -10,15 +10,12 @@ import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from sandbox.account import Account
 from sandbox.exporting import Exporting
+from sandbox.faults import Faults
 from sandbox.importfile import FailedImportError, read_file
 from sandbox.importing import Importing
-from sandbox.transports import TransportError
-
-if t.TYPE_CHECKING:
-    from sandbox.account import Account
-    from sandbox.faults import Faults
-    from sandbox.transports import Transports
+from sandbox.transports import TransportError, Transports
 
 JOB_SECONDS = 0.01
 

@@ -8,15 +8,13 @@ import typing as t
 
 from aiohttp import web
 
+from sandbox.faults import Faults
 from sandbox.lytics_call import RefusedCallError, refusal
 from sandbox.lytics_profiles import ProfileCalls
 from sandbox.lytics_segments import SegmentCalls
 from sandbox.replies import cut, drip, json_reply
 from sandbox.scans import CursorError, Scans
-
-if t.TYPE_CHECKING:
-    from sandbox.faults import Faults
-    from sandbox.world import World
+from sandbox.world import World
 
 MAX_BODY = 10 * 1024 * 1024
 

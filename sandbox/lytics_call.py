@@ -6,15 +6,12 @@ import typing as t
 from http import HTTPStatus
 
 import msgspec
+from aiohttp import web
 
+from sandbox.faults import Faults
 from sandbox.replies import json_reply
 from sandbox.scans import MAX_PAGE, Paging
 from sandbox.world import CREATED
-
-if t.TYPE_CHECKING:
-    from aiohttp import web
-
-    from sandbox.faults import Faults
 
 DEFAULT_PAGE = 20
 SPLITS = 100

@@ -5,17 +5,14 @@ from __future__ import annotations
 import typing as t
 from collections import Counter
 
+from aiohttp import web
+
+from sandbox.faults import Faults
 from sandbox.lytics_call import RefusedCallError, fields, success
-from sandbox.people import IDENTIFIERS
+from sandbox.people import IDENTIFIERS, Profile
 from sandbox.replies import json_reply
-
-if t.TYPE_CHECKING:
-    from aiohttp import web
-
-    from sandbox.faults import Faults
-    from sandbox.people import Profile
-    from sandbox.scans import Scans
-    from sandbox.world import World
+from sandbox.scans import Scans
+from sandbox.world import World
 
 MAX_TERMS = 20
 PERSONAL = frozenset({"email", "first_name", "last_name"})

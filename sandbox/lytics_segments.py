@@ -9,13 +9,10 @@ import typing as t
 
 from aiohttp import web
 
+from sandbox.faults import Faults
 from sandbox.lytics_call import RefusedCallError, filter_text, paging, splits, success
-from sandbox.world import CREATED
-
-if t.TYPE_CHECKING:
-    from sandbox.faults import Faults
-    from sandbox.scans import Scans
-    from sandbox.world import Audience, World
+from sandbox.scans import Scans
+from sandbox.world import CREATED, Audience, World
 
 SECONDS_BETWEEN_SIZES = 10
 ACCOUNT = 1

@@ -6,10 +6,7 @@ import typing as t
 
 import msgspec
 
-from sandbox.people import member_key
-
-if t.TYPE_CHECKING:
-    from sandbox.people import People, Profile
+from sandbox.people import People, Profile, member_key
 
 _encode = msgspec.json.Encoder().encode
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sandbox.people import as_old_style, is_old_split
-
-if t.TYPE_CHECKING:
-    from sandbox.people import People, Profile
+from sandbox.people import People, Profile, as_old_style, is_old_split
 
 MEMBERSHIPS = ("segments", "_segments", "_segs")
 """The fields that tell of a profile's audiences: slugs, slugs again, and (in a shape that nobody documents) times."""

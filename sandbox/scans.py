@@ -9,16 +9,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sandbox.filterql import parse
+from sandbox.conditions import Test
+from sandbox.faults import Faults
+from sandbox.filterql import Filter, parse
+from sandbox.people import Profile
 from sandbox.rows import SYSTEM_FIELDS, Rows, Selection
-from sandbox.world import CREATED
-
-if t.TYPE_CHECKING:
-    from sandbox.conditions import Test
-    from sandbox.faults import Faults
-    from sandbox.filterql import Filter
-    from sandbox.people import Profile
-    from sandbox.world import Audience, World
+from sandbox.world import CREATED, Audience, World
 
 MAX_PAGE = 100
 MAX_SELECTIONS = 20

@@ -6,18 +6,16 @@ import contextlib
 import errno
 import hashlib
 import hmac
+import io
 import os
 import typing as t
+from pathlib import Path
 
 import asyncssh
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-if t.TYPE_CHECKING:
-    import io
-    from pathlib import Path
-
-    from sandbox.faults import Faults
+from sandbox.faults import Faults
 
 USERNAME = "lytics"
 PASSWORD = "sandbox-sftp-password"  # noqa: S105 - protects nothing: loopback, made-up people

@@ -12,10 +12,8 @@ from urllib.parse import quote
 import aiohttp
 import asyncssh
 
+from sandbox.faults import Faults
 from sandbox.sftp import login_key
-
-if t.TYPE_CHECKING:
-    from sandbox.faults import Faults
 
 SAVED_KEY = "sandbox"
 """The name of the key that Cordial keeps for the SFTP server."""

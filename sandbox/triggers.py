@@ -9,15 +9,13 @@ import random
 import threading
 import typing as t
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox.faults import Faults
-    from sandbox.scans import Scans
-    from sandbox.world import Audience, Move, World
+from sandbox.faults import Faults
+from sandbox.scans import Scans
+from sandbox.world import Audience, Move, World
 
 Shape: t.TypeAlias = t.Literal["default", "cloudevents", "older"]
 SHAPES: tuple[Shape, ...] = t.get_args(Shape)

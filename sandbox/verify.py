@@ -10,12 +10,9 @@ import typing as t
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sandbox.people import ATTRIBUTES, FIELD_MAPPING
-
-if t.TYPE_CHECKING:
-    from sandbox.account import Account
-    from sandbox.people import Profile
-    from sandbox.world import World
+from sandbox.account import Account
+from sandbox.people import ATTRIBUTES, FIELD_MAPPING, Profile
+from sandbox.world import World
 
 EXAMPLES = 5
 

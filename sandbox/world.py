@@ -10,12 +10,9 @@ import threading
 import typing as t
 from dataclasses import dataclass, field
 
-from sandbox.people import FIELDS, People
+from sandbox.faults import Faults
+from sandbox.people import FIELDS, People, Profile
 from sandbox.profiles import Profiles
-
-if t.TYPE_CHECKING:
-    from sandbox.faults import Faults
-    from sandbox.people import Profile
 
 CREATED = "2024-01-01T00:00:00Z"
 """When everything began: audiences, their first members."""

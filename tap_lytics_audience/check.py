@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import typing as t
 
+from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.lease import Lease
+from tap_lytics_audience.lytics.api import Lytics
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import CONTROLS
 from tap_lytics_audience.lytics.profiles import Profiles
+from tap_lytics_audience.settings import Settings
 from tap_lytics_audience.triggers.files import LandedFiles
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.checklist import Checklist
-    from tap_lytics_audience.lytics.api import Lytics
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.settings import Settings
 
 SHOWN_FIELDS = 50
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
+from tap_lytics_audience.members.delivery import Record
 from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_lytics_audience.members.delivery import Record
 
 CHUNK_RECORDS = 500
 """Lines in one write: a system call for each would take longer than all other work."""

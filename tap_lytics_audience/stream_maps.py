@@ -7,17 +7,13 @@ import fnmatch
 import hashlib
 import re
 import typing as t
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
-from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from singer_sdk import Stream
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform, StreamMap
 
 from lytics_to_cordial.errors import UserError
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from singer_sdk import Stream
-    from singer_sdk.mapper import StreamMap
 
 _WORD = re.compile(r"\w+")
 _SETTINGS = (

@@ -6,11 +6,13 @@ import functools
 import logging
 import sys
 import typing as t
+from types import FrameType
 
 import click
-from singer_sdk import Tap
+from singer_sdk import Stream, Tap
 from singer_sdk.exceptions import MappingError
-from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -34,14 +36,6 @@ from tap_lytics_audience.stream_maps import StreamMapError
 from tap_lytics_audience.streams.audience_members import AudienceMembersStream
 from tap_lytics_audience.streams.audiences import AudiencesStream
 from tap_lytics_audience.streams.source import Source
-
-if t.TYPE_CHECKING:
-    from types import FrameType
-
-    from singer_sdk import Stream
-    from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.plugin_base import _ConfigInput
-
 
 SWITCH_SECONDS = 0.001
 logger = logging.getLogger("tap-lytics-audience")

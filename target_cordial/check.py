@@ -9,15 +9,21 @@ import secrets
 import typing as t
 from array import array
 from dataclasses import dataclass
+from pathlib import Path
 
+from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError
+from lytics_to_cordial.files import Folder
 from target_cordial.consent import known_contacts, new_contacts
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.cordial.errors import CordialError
 from target_cordial.delivery.importfile import write_csv
 from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.jobs import ImportFailedError
 from target_cordial.delivery.order import ImportFile
 from target_cordial.intake.account_lists import AccountLists
+from target_cordial.intake.catalog import Streams
 from target_cordial.intake.cells import MAX_STRING_CHARACTERS
 from target_cordial.intake.columns import Column, columns_of
 from target_cordial.intake.fields import field_schema
@@ -25,19 +31,9 @@ from target_cordial.intake.fit import types_of
 from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.mapping import Mapping
 from target_cordial.readback.single_contacts import NOBODY
-from target_cordial.storage.storage import folder_beside
+from target_cordial.settings import Settings
+from target_cordial.storage.storage import Storage, folder_beside
 from target_cordial.trial.trial import Trial
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from lytics_to_cordial.checklist import Checklist
-    from lytics_to_cordial.files import Folder
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.attributes import Attribute
-    from target_cordial.intake.catalog import Streams
-    from target_cordial.settings import Settings
-    from target_cordial.storage.storage import Storage
 
 NO_LIST_OF_THIS_NAME = "target-cordial-check"
 FETCH_TIMEOUT_SECONDS = 300

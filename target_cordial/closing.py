@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import typing as t
+from collections import Counter
+from collections.abc import Callable
 
 from lytics_to_cordial.progress import counted
+from target_cordial.bookmark.bookmarks import Bookmarks
 from target_cordial.bookmark.verdict import Counts, Verdict, judge, too_few_contacts
-
-if t.TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable
-
-    from target_cordial.bookmark.bookmarks import Bookmarks
-    from target_cordial.cordial.lists import Sizes
-    from target_cordial.history.totals import Totals
-    from target_cordial.settings import Settings
+from target_cordial.cordial.lists import Sizes
+from target_cordial.history.totals import Totals
+from target_cordial.settings import Settings
 
 NOTHING_CAME = "nothing came"
 INCOMPLETE = "incomplete"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
-if t.TYPE_CHECKING:
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 
 def known_contacts(settings: Settings) -> str:

@@ -14,14 +14,15 @@ import weakref
 from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import Progress, counted
-from lytics_to_cordial.signals import Terminated
+from lytics_to_cordial.signals import StopSignal, Terminated
 from lytics_to_cordial.workspace import open_workspace
 from target_cordial.audit.audit_run import AuditRun
 from target_cordial.bookmark.bookmarks import Bookmarks
-from target_cordial.check import check, check_by_command
+from target_cordial.check import CheckOptions, check, check_by_command
 from target_cordial.closing import exit_problems, members_by_list, outcome_of, what_to_settle
 from target_cordial.consent import new_contacts
 from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.earlier_runs import clear_earlier_runs, wait_for_imports
 from target_cordial.delivery.import_log import LoggedImporter
@@ -29,27 +30,22 @@ from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.limits import ExitsHeldError
 from target_cordial.delivery.plan import Plan
 from target_cordial.delivery.rejects import Rejects
+from target_cordial.delivery.workers import FileImporter
 from target_cordial.history.ending import record_ending
 from target_cordial.history.journal import Journal, timestamp
 from target_cordial.history.metrics import log_records
 from target_cordial.history.summary import list_lines, run_line
 from target_cordial.intake.lists import Lists, open_lists
+from target_cordial.intake.marks import Marks
 from target_cordial.intake.messages import InputError
+from target_cordial.intake.receiver import Receiver
 from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
 from target_cordial.run_name import RUN_TIME_FORMAT
+from target_cordial.settings import Settings
 from target_cordial.storage.delivered_runs import begin_delivery
 from target_cordial.storage.location import Location
 from target_cordial.storage.storage import Storage
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.signals import StopSignal
-    from target_cordial.check import CheckOptions
-    from target_cordial.cordial.attributes import Attribute
-    from target_cordial.delivery.workers import FileImporter
-    from target_cordial.intake.marks import Marks
-    from target_cordial.intake.receiver import Receiver
-    from target_cordial.settings import Settings
 
 SIGNAL_WAIT_SECONDS = 10
 

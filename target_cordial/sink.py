@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import functools
 import typing as t
+from collections.abc import Sequence
 
 from referencing.exceptions import Unresolvable
 from singer_sdk.exceptions import InvalidRecord, MapExpressionError
-from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.mapper import SameRecordTransform, StreamMap
 from singer_sdk.sinks import Sink
+from singer_sdk.sinks.core import BaseJSONSchemaValidator
 from typing_extensions import override
 
 from target_cordial.intake.cells import RejectedError
 from target_cordial.intake.mapping import DELETED_FIELD, Mapping, MisfitError
-from target_cordial.intake.streams import Route
+from target_cordial.intake.messages import Message
+from target_cordial.intake.streams import Record, Route
 from target_cordial.intake.validation import RecordValidator
-
-if t.TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from singer_sdk.mapper import StreamMap
-    from singer_sdk.sinks.core import BaseJSONSchemaValidator
-
-    from target_cordial.intake.messages import Message
-    from target_cordial.intake.streams import Record
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 
 class CordialSink(Sink):

@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 import typing as t
+from types import FrameType
 
 import click
 from singer_sdk import Target
@@ -38,9 +39,6 @@ from target_cordial.run import Run
 from target_cordial.settings import CONFIG_JSONSCHEMA, Settings
 from target_cordial.sink import CordialSink
 from target_cordial.storage.location import Location
-
-if t.TYPE_CHECKING:
-    from types import FrameType
 
 GARBAGE_THRESHOLD = 100_000
 _COMMANDS = frozenset({"--check", "--report", "--status", "--about", "--version", "--help"})

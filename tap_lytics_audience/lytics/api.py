@@ -12,19 +12,16 @@ from importlib import metadata
 from urllib.parse import quote, urlencode
 
 import msgspec
+import requests
 
 from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.foreign_text import quote_foreign
 from lytics_to_cordial.http import Service
 from lytics_to_cordial.near_names import suggestion
 from tap_lytics_audience.lytics.audiences import Audience
+from tap_lytics_audience.lytics.profiles import Page, Profile, Profiles
 from tap_lytics_audience.lytics.schema import Field
-
-if t.TYPE_CHECKING:
-    import requests
-
-    from tap_lytics_audience.lytics.profiles import Page, Profile, Profiles
-    from tap_lytics_audience.settings import Settings
+from tap_lytics_audience.settings import Settings
 
 TRIES = 7
 CHECK_TRIES = 2

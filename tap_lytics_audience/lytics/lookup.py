@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import collections
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from lytics_to_cordial.errors import TransientError
-from tap_lytics_audience.lytics.api import LyticsError
+from tap_lytics_audience.lytics.api import Lytics, LyticsError
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.lytics.filterql import can_be_written, members_with
 from tap_lytics_audience.lytics.identifier import member_key
+from tap_lytics_audience.lytics.profiles import Profile, Profiles
 
-if t.TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from tap_lytics_audience.lytics.api import Lytics
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.lytics.profiles import Profile, Profiles
-
-    Members: t.TypeAlias = t.Iterable[tuple[str, str]]
+Members: t.TypeAlias = t.Iterable[tuple[str, str]]
 
 CONTROLS = 5
 VALUES = 99

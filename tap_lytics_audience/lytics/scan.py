@@ -11,11 +11,8 @@ import typing as t
 from dataclasses import replace
 
 from lytics_to_cordial.errors import TransientError
-from tap_lytics_audience.lytics.api import CursorError
-
-if t.TYPE_CHECKING:
-    from tap_lytics_audience.lytics.api import Lytics
-    from tap_lytics_audience.lytics.profiles import Page, Profiles
+from tap_lytics_audience.lytics.api import CursorError, Lytics
+from tap_lytics_audience.lytics.profiles import Page, Profiles
 
 SPLITS = 100
 SLICES = 20

@@ -9,23 +9,18 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import logging
-import typing as t
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from lytics_to_cordial.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import Bookmark
 from tap_lytics_audience.members import limits
-from tap_lytics_audience.members.delivery import Delivery
+from tap_lytics_audience.members.changes import Decisions
+from tap_lytics_audience.members.delivery import Delivery, Record
 from tap_lytics_audience.members.kinds import Change
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tap_lytics_audience.members.changes import Decisions
-    from tap_lytics_audience.members.delivery import Record
-    from tap_lytics_audience.members.known import Known
-    from tap_lytics_audience.members.ledger import Ledger
-    from tap_lytics_audience.members.reading import Reading
+from tap_lytics_audience.members.known import Known
+from tap_lytics_audience.members.ledger import Ledger
+from tap_lytics_audience.members.reading import Reading
 
 YOUNG_SECONDS = 60
 """Lytics' index may not know a change yet that is younger."""

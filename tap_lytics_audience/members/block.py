@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import typing as t
+from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
 from tap_lytics_audience.lytics.identifier import member_key
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from tap_lytics_audience.lytics.profiles import Profile
-    from tap_lytics_audience.members.selection import Selection
+from tap_lytics_audience.lytics.profiles import Profile
+from tap_lytics_audience.members.selection import Selection
 
 COLUMNS = (
     "{id: 'VARCHAR', key: 'VARCHAR', identifier: 'VARCHAR', representative: 'VARCHAR', digest: 'BIGINT', older: 'BIGINT[]', "

@@ -10,21 +10,14 @@ judged    The decisions of one block that the ledger has to learn: one row a mem
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lytics_to_cordial.database import quoted
+from lytics_to_cordial.database import Tables, quoted
 from tap_lytics_audience.lytics.lookup import CONTROLS
-from tap_lytics_audience.members.block import COLUMNS
+from tap_lytics_audience.members.block import COLUMNS, Block
 from tap_lytics_audience.members.kinds import EXITS, SILENT, Change
-from tap_lytics_audience.members.known import MEMBER, fingerprint, half_hash
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lytics_to_cordial.database import Tables
-    from tap_lytics_audience.members.block import Block
-    from tap_lytics_audience.members.known import Known
+from tap_lytics_audience.members.known import MEMBER, Known, fingerprint, half_hash
 
 BLOCK_ROWS = 50_000
 BLOCKS = 20

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tap_lytics_audience.bookmark import Bookmark
 from tap_lytics_audience.members.kinds import Change
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_lytics_audience.bookmark import Bookmark
 
 Record: t.TypeAlias = tuple[Change, str, bytes]
 """A change, the member's key, and the fields as JSON without the braces."""

@@ -9,19 +9,14 @@ exits       Candidates of whom Lytics confirmed that they are no members, one ro
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lytics_to_cordial.database import Tables
 from tap_lytics_audience.members import changes
+from tap_lytics_audience.members.changes import Decisions
 from tap_lytics_audience.members.kinds import Change
 from tap_lytics_audience.members.touched import JUST_ENTERED
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lytics_to_cordial.database import Tables
-    from tap_lytics_audience.members.changes import Decisions
-
 
 _UNSURE = f"{JUST_ENTERED} UNION ALL SELECT key FROM held"
 

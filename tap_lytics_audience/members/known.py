@@ -19,19 +19,12 @@ Hashes stand for keys. Of ten million members, two share one with a chance of on
 from __future__ import annotations
 
 import logging
-import typing as t
+from pathlib import Path
 
-from lytics_to_cordial.database import parquet
+from lytics_to_cordial.database import Tables, parquet
 from lytics_to_cordial.progress import counted
-from tap_lytics_audience.members.ledger import DamagedError
-from tap_lytics_audience.members.manifest import is_base, number_of
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from lytics_to_cordial.database import Tables
-    from tap_lytics_audience.members.ledger import Ledger
-    from tap_lytics_audience.members.manifest import DoubtfulFile
+from tap_lytics_audience.members.ledger import DamagedError, Ledger
+from tap_lytics_audience.members.manifest import DoubtfulFile, is_base, number_of
 
 SHOWN_FILES = 3
 """So many damaged files are named in one warning."""

@@ -11,19 +11,16 @@ import contextlib
 import datetime as dt
 import secrets
 import typing as t
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import duckdb
 import msgspec
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.file_errors import MissingFileError
+from lytics_to_cordial.files import Folder
 from tap_lytics_audience.members.manifest import FILE_NAME, DoubtfulFile, Manifest, Part, number_of
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from lytics_to_cordial.files import Folder
 
 MAX_CLOCK_SKEW = dt.timedelta(hours=1)
 

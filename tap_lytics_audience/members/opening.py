@@ -5,35 +5,29 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
-import typing as t
+from collections.abc import Iterator
+from pathlib import Path
 
-from lytics_to_cordial.database import Database
+from lytics_to_cordial.database import Database, Tables
 from lytics_to_cordial.errors import UserError, collected
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience import bookmark
+from tap_lytics_audience.bookmark import Bookmark
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.members.audience import AudiencePass
 from tap_lytics_audience.members.block import Block
 from tap_lytics_audience.members.changes import Changes, Rules, older_selections
 from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.known import Known
 from tap_lytics_audience.members.ledger import Ledger
+from tap_lytics_audience.members.manifest import Manifest
 from tap_lytics_audience.members.pipeline import acknowledged_manifests
-from tap_lytics_audience.members.reading import Reading
+from tap_lytics_audience.members.reading import Account, Reading
 from tap_lytics_audience.members.selection import Selection, digest_fields
 from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.members.touched import Touched
+from tap_lytics_audience.settings import Settings
 from tap_lytics_audience.triggers.events import TriggerFiles
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from lytics_to_cordial.database import Tables
-    from tap_lytics_audience.bookmark import Bookmark
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.members.manifest import Manifest
-    from tap_lytics_audience.members.reading import Account
-    from tap_lytics_audience.settings import Settings
 
 LOOK_BACK = dt.timedelta(hours=1)
 """Trigger messages can land in another order than their events happened."""

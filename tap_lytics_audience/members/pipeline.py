@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import typing as t
 
 import msgspec
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.file_errors import MissingFileError
+from lytics_to_cordial.files import Folder
 from tap_lytics_audience.bookmark import LedgerRun
 from tap_lytics_audience.members.manifest import number_of
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.files import Folder
 
 NAME = "ledger.json"
 NOT_KNOWN = "Who left since the last run is not known then, and stays on the list until a mirror takes them off; an audit shows who they are."

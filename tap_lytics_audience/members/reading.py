@@ -5,30 +5,26 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
-import typing as t
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from lytics_to_cordial.errors import TransientError
 from lytics_to_cordial.progress import Work, counted
+from tap_lytics_audience.lytics.api import Lytics
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.lytics.identifier import member_key
 from tap_lytics_audience.lytics.lookup import LookUp, LookupFailedError
+from tap_lytics_audience.lytics.profiles import Page
 from tap_lytics_audience.lytics.scan import scan
 from tap_lytics_audience.members import limits
+from tap_lytics_audience.members.block import Block
+from tap_lytics_audience.members.changes import Changes, Decisions
+from tap_lytics_audience.members.delivery import Record
+from tap_lytics_audience.members.exits import Exits
 from tap_lytics_audience.members.kinds import EXITS, Change
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_lytics_audience.lytics.api import Lytics
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.lytics.profiles import Page
-    from tap_lytics_audience.members.block import Block
-    from tap_lytics_audience.members.changes import Changes, Decisions
-    from tap_lytics_audience.members.delivery import Record
-    from tap_lytics_audience.members.exits import Exits
-    from tap_lytics_audience.members.selection import Selection
-    from tap_lytics_audience.members.touched import Touched
-    from tap_lytics_audience.settings import Settings
+from tap_lytics_audience.members.selection import Selection
+from tap_lytics_audience.members.touched import Touched
+from tap_lytics_audience.settings import Settings
 
 SCANS = 3
 """So often at most an audience is scanned until nobody leaves meanwhile."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Mapping
 
 from lytics_to_cordial.errors import UserError, collected, joined
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience import bookmark
+from tap_lytics_audience.lytics.api import Lytics
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.members.pipeline import begin_run, begin_snapshot
-
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tap_lytics_audience.lytics.api import Lytics
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.settings import Settings
+from tap_lytics_audience.settings import Settings
 
 NO_LEDGER = bookmark.LedgerRun(ledger="", generation="", number=1)
 """How the state names a snapshot without a ledger."""

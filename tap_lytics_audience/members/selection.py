@@ -6,19 +6,15 @@ import decimal
 import hashlib
 import operator
 import typing as t
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from tap_lytics_audience.lytics.profiles import Profiles, object_class
+from tap_lytics_audience.lytics.profiles import Profile, Profiles, object_class
 from tap_lytics_audience.lytics.schema import EXACT, TEXT_LISTS, Json, encode, map_item
 
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tap_lytics_audience.lytics.profiles import Profile
-
-    Getter: t.TypeAlias = Callable[[list[Json]], tuple[Json, ...]]
+Getter: t.TypeAlias = Callable[[list[Json]], tuple[Json, ...]]
 
 TECHNICAL_FIELDS = ("_id", "_split")
 """Profile fields that tell profiles and slices apart. Some accounts may give them without being asked (not known)."""

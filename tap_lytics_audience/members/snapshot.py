@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import typing as t
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import Work, counted, duration
 from tap_lytics_audience.bookmark import SnapshotBookmark
-from tap_lytics_audience.members.delivery import Delivery
+from tap_lytics_audience.members.changes import Decisions
+from tap_lytics_audience.members.delivery import Delivery, Record
 from tap_lytics_audience.members.kinds import Change
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tap_lytics_audience.members.changes import Decisions
-    from tap_lytics_audience.members.delivery import Record
-    from tap_lytics_audience.members.ledger import Ledger
-    from tap_lytics_audience.members.reading import Reading
+from tap_lytics_audience.members.ledger import Ledger
+from tap_lytics_audience.members.reading import Reading
 
 logger = logging.getLogger("tap-lytics-audience")
 

@@ -7,18 +7,14 @@ events  One row a message: the member's key, the identifier as spelled, what hap
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
-from lytics_to_cordial.database import quoted
+from lytics_to_cordial.database import Tables, quoted
 from tap_lytics_audience.lytics.identifier import member_key
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from lytics_to_cordial.database import Tables
-    from tap_lytics_audience.triggers.events import Event
+from tap_lytics_audience.triggers.events import Event
 
 LOADED_EVENTS = 10_000
 _EVENTS = {

@@ -6,9 +6,15 @@ import contextlib
 import logging
 import time
 import typing as t
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
+from singer_sdk import Tap
+from singer_sdk.helpers.types import Context
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.metrics import Counter
+from singer_sdk.singerlib import Catalog, MetadataMapping
 from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
 
@@ -16,35 +22,23 @@ from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.progress import Progress
 from lytics_to_cordial.workspace import workspace
 from tap_lytics_audience import bookmark, messages
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.lytics.identifier import check_identifier_field
-from tap_lytics_audience.lytics.schema import as_columns, json_schema, type_name
+from tap_lytics_audience.lytics.schema import Field, as_columns, json_schema, type_name
+from tap_lytics_audience.members.audience import AudiencePass
+from tap_lytics_audience.members.delivery import Delivery, Record
 from tap_lytics_audience.members.kinds import Change
 from tap_lytics_audience.members.ledger import timestamp
 from tap_lytics_audience.members.opening import open_passes, open_sample, open_snapshots
-from tap_lytics_audience.members.reading import Account
+from tap_lytics_audience.members.reading import Account, Reading
 from tap_lytics_audience.members.run import begin
 from tap_lytics_audience.members.snapshot import SnapshotPass
 from tap_lytics_audience.messages import RecordFormat
 from tap_lytics_audience.stream_maps import StreamMapError, check_exits_pass, fingerprint, made_by
 from tap_lytics_audience.streams.mapped import MappedStream
+from tap_lytics_audience.streams.source import Source
 
-if t.TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context
-    from singer_sdk.metrics import Counter
-    from singer_sdk.singerlib import Catalog, MetadataMapping
-
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.lytics.schema import Field
-    from tap_lytics_audience.members.audience import AudiencePass
-    from tap_lytics_audience.members.delivery import Delivery, Record
-    from tap_lytics_audience.members.reading import Reading
-    from tap_lytics_audience.streams.source import Source
-
-    Passes: t.TypeAlias = Sequence[AudiencePass | SnapshotPass]
+Passes: t.TypeAlias = Sequence[AudiencePass | SnapshotPass]
 
 logger = logging.getLogger("tap-lytics-audience")
 

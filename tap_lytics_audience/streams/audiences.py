@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterator
 
+from singer_sdk import Tap
 from singer_sdk import typing as th
+from singer_sdk.helpers.types import Context
+from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_lytics_audience.streams.mapped import MappedStream
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context
-    from singer_sdk.singerlib import Catalog
-
-    from tap_lytics_audience.streams.source import Source
+from tap_lytics_audience.streams.source import Source
 
 
 class AudiencesStream(MappedStream):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import typing as t
 from dataclasses import dataclass
 
+from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.lease import Lease
+from lytics_to_cordial.signals import StopSignal
+from tap_lytics_audience.lytics.api import Lytics
+from tap_lytics_audience.lytics.audiences import Audience
 from tap_lytics_audience.members.run import followed_audiences
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.errors import UserError
-    from lytics_to_cordial.signals import StopSignal
-    from tap_lytics_audience.lytics.api import Lytics
-    from tap_lytics_audience.lytics.audiences import Audience
-    from tap_lytics_audience.settings import Settings
+from tap_lytics_audience.settings import Settings
 
 
 @dataclass(frozen=True)

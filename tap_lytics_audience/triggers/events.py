@@ -6,10 +6,12 @@ import datetime as dt
 import logging
 import typing as t
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
+from lytics_to_cordial.files import File
 from tap_lytics_audience.triggers.files import LandedFiles
 from tap_lytics_audience.triggers.messages import (
     BROKEN,
@@ -21,11 +23,6 @@ from tap_lytics_audience.triggers.messages import (
     Message,
     messages,
 )
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from lytics_to_cordial.files import File
 
 Kind: t.TypeAlias = t.Literal["enter", "exit", "change"]
 

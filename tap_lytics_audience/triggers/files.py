@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import typing as t
+import datetime as dt
+from collections.abc import Iterator, Sequence
 
 from lytics_to_cordial.file_errors import FolderError, MissingFileError
-from lytics_to_cordial.files import Folder
-
-if t.TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Iterator, Sequence
-
-    from lytics_to_cordial.files import File
+from lytics_to_cordial.files import File, Folder
 
 FETCH_FILES = 256
 FETCH_BYTES = 32 * 1024 * 1024

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import typing as t
 from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import TransientError
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.jobs import Job
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.jobs import Jobs
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
-
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.jobs import Job
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 _CLOCK_SKEW = dt.timedelta(hours=1)
 _IMPORTS = "cordial-"

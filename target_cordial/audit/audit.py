@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import logging
 import typing as t
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from lytics_to_cordial.database import Database
 from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.progress import counted
-from target_cordial.audit.activity import MovedError
+from target_cordial.audit.activity import Activity, MovedError
 from target_cordial.audit.compare import Rules, compare, create_differences
+from target_cordial.audit.members import Members
 from target_cordial.audit.receipts import Receipts
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.plan import masked
-from target_cordial.history.audits import ListAudit
+from target_cordial.history.audits import ListAudit, Verdict
 from target_cordial.history.journal import NO_LIST, timestamp
+from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.contacts import Columns, read_contacts
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from target_cordial.audit.activity import Activity
-    from target_cordial.audit.members import Members
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.history.audits import Verdict
-    from target_cordial.intake.rows import RowWriter
-    from target_cordial.readback.export import Exporter
-    from target_cordial.settings import Settings
+from target_cordial.readback.export import Exporter
+from target_cordial.settings import Settings
 
 MOVING_PERCENT = 1
 """Audiences live: so much may differ between an audit's two looks, unless the last audit showed the same."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from target_cordial.audit.activity import Activity
 from target_cordial.audit.audit import Auditor, raise_unequal
 from target_cordial.audit.members import Members
 from target_cordial.audit.mirror import mirror
-from target_cordial.audit.whole import check_whole
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from target_cordial.audit.whole import Snapshot
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.delivery.delivery import Delivery
-    from target_cordial.intake.lists import Lists
-    from target_cordial.intake.marks import Marks
-    from target_cordial.intake.rows import RowWriter
-    from target_cordial.readback.export import Exporter
-    from target_cordial.settings import Settings
+from target_cordial.audit.whole import Snapshot, check_whole
+from target_cordial.cordial.api import Cordial
+from target_cordial.delivery.delivery import Delivery
+from target_cordial.intake.lists import Lists
+from target_cordial.intake.marks import Marks
+from target_cordial.intake.rows import RowWriter
+from target_cordial.readback.export import Exporter
+from target_cordial.settings import Settings
 
 
 class AuditRun:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import typing as t
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from lytics_to_cordial.database import Tables
+from target_cordial.intake.columns import Column
 from target_cordial.readback.values import same
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from lytics_to_cordial.database import Tables
-    from target_cordial.intake.columns import Column
 
 _STATUSES = ("subscribed", "unsubscribed", "none")
 """Of an export without a header nobody knows what a column holds: another cell may be an address, and is never told."""

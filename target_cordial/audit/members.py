@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
-from lytics_to_cordial.database import csv_table
+from lytics_to_cordial.database import Tables, csv_table
 from lytics_to_cordial.errors import UserError
-from target_cordial.audit.whole import ExitsError, NotWholeError
-from target_cordial.delivery.importfile import quoted
+from target_cordial.audit.activity import Activity
+from target_cordial.audit.whole import ExitsError, NotWholeError, Snapshot
+from target_cordial.cordial.lists import ContactList
+from target_cordial.delivery.delivery import Delivery
+from target_cordial.delivery.importfile import Cells, quoted
+from target_cordial.delivery.rejects import Reject, SkippedValue
+from target_cordial.history.totals import Totals
 from target_cordial.intake.fields import names_read, values_of
 from target_cordial.intake.identifiers import contact_keys
+from target_cordial.intake.lists import Lists
 from target_cordial.readback.addresses import key_of, unify_domains
-
-if t.TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from lytics_to_cordial.database import Tables
-    from target_cordial.audit.activity import Activity
-    from target_cordial.audit.whole import Snapshot
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.delivery import Delivery
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.delivery.rejects import Reject, SkippedValue
-    from target_cordial.history.totals import Totals
-    from target_cordial.intake.lists import Lists
 
 
 class Members:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import typing as t
+from collections.abc import Iterator
 
-from target_cordial.audit.audit import NotEqualError
+from target_cordial.audit.audit import Auditor, NotEqualError
+from target_cordial.delivery.delivery import Delivery
 from target_cordial.delivery.importfile import quoted
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from target_cordial.audit.audit import Auditor
-    from target_cordial.delivery.delivery import Delivery
-    from target_cordial.history.audits import ListAudit
+from target_cordial.history.audits import ListAudit
 
 _CHUNK = 5_000
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import typing as t
+from collections.abc import Collection
+from pathlib import Path
 
 import msgspec
 
-from lytics_to_cordial.database import csv_table, quoted
+from lytics_to_cordial.database import Tables, csv_table, quoted
 from lytics_to_cordial.errors import UserError
 from target_cordial.audit.compare import DIFFERENCE_COLUMNS, digest_of
+from target_cordial.settings import Settings
 from target_cordial.storage.storage import folder_beside
-
-if t.TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
-
-    from lytics_to_cordial.database import Tables
-    from target_cordial.settings import Settings
 
 SETTINGS = (
     "mode",

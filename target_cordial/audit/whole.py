@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterator, Mapping
 
 from lytics_to_cordial.errors import UserError
 from target_cordial.bookmark.tap_run import is_ended
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from target_cordial.history.totals import Totals
-    from target_cordial.intake.marks import Marks
+from target_cordial.history.totals import Totals
+from target_cordial.intake.marks import Marks
 
 Snapshot: t.TypeAlias = "dict[str, dict[str, t.Any]]"
 """What the tap's last state says of each audience by its id: `slug`, `name`, and how many `members` it sent."""

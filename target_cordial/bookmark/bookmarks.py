@@ -10,14 +10,10 @@ from collections import Counter
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import counted
 from target_cordial.bookmark.changes import accepted_changes, delivery_settings
-from target_cordial.bookmark.entry import Entry, read_entry, short_hash, with_entry
-from target_cordial.bookmark.tap_run import is_used, tap_run
-
-if t.TYPE_CHECKING:
-    from target_cordial.bookmark.entry import Place
-    from target_cordial.bookmark.tap_run import State, TapRun
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.settings import Settings
+from target_cordial.bookmark.entry import Entry, Place, read_entry, short_hash, with_entry
+from target_cordial.bookmark.tap_run import State, TapRun, is_used, tap_run
+from target_cordial.cordial.lists import ContactList
+from target_cordial.settings import Settings
 
 _BY_ID = "id:"
 

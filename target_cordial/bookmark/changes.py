@@ -8,11 +8,8 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.bookmark.entry import canonical, short_hash
-
-if t.TYPE_CHECKING:
-    from target_cordial.bookmark.entry import Entry
-    from target_cordial.settings import Settings
+from target_cordial.bookmark.entry import Entry, canonical, short_hash
+from target_cordial.settings import Settings
 
 _SETTINGS = (
     "identifier_field",

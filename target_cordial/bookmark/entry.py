@@ -13,11 +13,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from target_cordial.bookmark.tap_run import KEY, bookmark_name, bookmarks_of
+from target_cordial.bookmark.tap_run import KEY, State, bookmark_name, bookmarks_of
 from target_cordial.cordial.lists import ContactList
-
-if t.TYPE_CHECKING:
-    from target_cordial.bookmark.tap_run import State
 
 _HASH_CHARACTERS = 10
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import decimal
 import typing as t
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 
 from target_cordial.cordial.answers import limit_of, mapping
-from target_cordial.cordial.connection import items, raise_for_status
+from target_cordial.cordial.connection import Connection, items, raise_for_status
 from target_cordial.cordial.errors import InvalidValueError
-
-if t.TYPE_CHECKING:
-    import decimal
-
-    from target_cordial.cordial.connection import Connection
 
 MAX_ARRAY_ITEMS = 25
 """Where an attribute says nothing else (Cordial Swagger v2: contact attribute)."""

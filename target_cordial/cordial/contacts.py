@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from target_cordial.cordial.answers import mapping
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.connection import Connection
-    from target_cordial.cordial.lists import ContactList
+from target_cordial.cordial.connection import Connection
+from target_cordial.cordial.lists import ContactList
 
 _PATH = "/contacts"
 

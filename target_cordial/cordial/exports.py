@@ -5,11 +5,8 @@ from __future__ import annotations
 import typing as t
 
 from target_cordial.cordial.answers import job_id_of, mapping
-from target_cordial.cordial.connection import decoded, raise_for_status
+from target_cordial.cordial.connection import Connection, decoded, raise_for_status
 from target_cordial.cordial.errors import UnansweredError
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.connection import Connection
 
 _PATH = "/contactexports"
 

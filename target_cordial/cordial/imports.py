@@ -8,11 +8,8 @@ from http import HTTPStatus
 import msgspec
 
 from target_cordial.cordial.answers import job_id_of, mapping, message_of
-from target_cordial.cordial.connection import decoded, raise_for_status
+from target_cordial.cordial.connection import Connection, decoded, raise_for_status
 from target_cordial.cordial.errors import CordialError, SourceUnreadableError, UnansweredError
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.connection import Connection
 
 _PATH = "/contactimports"
 

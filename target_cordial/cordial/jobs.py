@@ -8,11 +8,8 @@ import typing as t
 from dataclasses import dataclass
 
 from target_cordial.cordial.answers import count_of, job_id_of, mapping, seconds_between
-from target_cordial.cordial.connection import items
+from target_cordial.cordial.connection import Connection, items
 from target_cordial.cordial.errors import CordialError, InvalidValueError
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.connection import Connection
 
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
 JOBS_PER_PAGE = 100

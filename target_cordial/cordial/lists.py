@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from target_cordial.cordial.answers import count_of, mapping, message_of
-from target_cordial.cordial.connection import decoded, items, raise_for_status
+from target_cordial.cordial.connection import Connection, decoded, items, raise_for_status
 from target_cordial.cordial.errors import CordialError, ListNameError
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.connection import Connection
 
 _PATH = "/accountlists"
 

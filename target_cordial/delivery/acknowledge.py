@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-import typing as t
+from collections.abc import Callable
 
 import simplejson
 
 from lytics_to_cordial.errors import UserError
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_cordial.delivery.outbox import Outbox, State
-    from target_cordial.delivery.rejects import Rejects
+from target_cordial.delivery.outbox import Outbox, State
+from target_cordial.delivery.rejects import Rejects
 
 
 class Acknowledger:

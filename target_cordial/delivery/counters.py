@@ -5,8 +5,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.jobs import Job
+from target_cordial.cordial.jobs import Job
 
 
 @dataclass(frozen=True)

@@ -6,27 +6,21 @@ import logging
 import shutil
 import time
 import typing as t
+from pathlib import Path
 
 from lytics_to_cordial.errors import UserError, as_user_error
+from lytics_to_cordial.signals import StopSignal
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.acknowledge import Acknowledger
 from target_cordial.delivery.exits import HeldExits
-from target_cordial.delivery.importfile import new_import_file, quoted
+from target_cordial.delivery.importfile import Cells, new_import_file, quoted
 from target_cordial.delivery.limits import OFF, ExitsHeldError, too_many_removals
-from target_cordial.delivery.outbox import Outbox
+from target_cordial.delivery.outbox import Batch, Outbox, State
 from target_cordial.delivery.outcomes import Outcomes
-from target_cordial.delivery.workers import Workers
+from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
+from target_cordial.delivery.workers import FileImporter, Workers
 from target_cordial.history.journal import NO_LIST
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from lytics_to_cordial.signals import StopSignal
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.delivery.outbox import Batch, State
-    from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
-    from target_cordial.delivery.workers import FileImporter
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 logger = logging.getLogger("target-cordial")
 

@@ -7,13 +7,11 @@ import logging
 import typing as t
 
 from lytics_to_cordial.files import PART_SUFFIX
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.jobs import Job
+from target_cordial.delivery.imports import Importer
 from target_cordial.delivery.jobs import LOOKUPS, ImportFailedError
 from target_cordial.run_name import time_of_run
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.jobs import Job
-    from target_cordial.delivery.imports import Importer
 
 ASIDE_SUFFIX = ".left"
 _CLOCK_SKEW = dt.timedelta(hours=1)

@@ -8,11 +8,9 @@ import os
 import sqlite3
 import typing as t
 from collections import Counter
+from pathlib import Path
 
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_cordial.cordial.lists import ContactList
+from target_cordial.cordial.lists import ContactList
 
 
 class HeldExits:

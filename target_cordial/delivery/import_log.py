@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-import typing as t
 from dataclasses import dataclass
 
 from singer_sdk.metrics import Status
 
 from lytics_to_cordial.progress import counted, duration
+from target_cordial.delivery.imports import ImportResult
+from target_cordial.delivery.order import ImportFile
 from target_cordial.delivery.registration import Stopped
+from target_cordial.delivery.workers import FileImporter
+from target_cordial.history.journal import Journal
 from target_cordial.history.metrics import log_import
-
-if t.TYPE_CHECKING:
-    from target_cordial.delivery.imports import ImportResult
-    from target_cordial.delivery.order import ImportFile
-    from target_cordial.delivery.workers import FileImporter
-    from target_cordial.history.journal import Journal
 
 logger = logging.getLogger("target-cordial")
 

@@ -7,9 +7,7 @@ import itertools
 import os
 import secrets
 import typing as t
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 Cells: t.TypeAlias = tuple[str, ...]
 """A row's cells as they are in the file, `quoted`: the identifier, then one for each attribute column."""

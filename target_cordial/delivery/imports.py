@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 import threading
 import time
 import typing as t
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import counted
+from target_cordial.cordial.api import Cordial
 from target_cordial.cordial.errors import CordialError
+from target_cordial.cordial.jobs import Job
+from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.counters import Counters
 from target_cordial.delivery.importfile import new_import_file_with
 from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.naming import LostRows, Naming
+from target_cordial.delivery.order import ImportFile
 from target_cordial.delivery.registration import Registrar, Stopped
 from target_cordial.readback.single_contacts import SingleContacts
-from target_cordial.storage.storage import KEPT_PREFIX
-
-if t.TYPE_CHECKING:
-    import datetime as dt
-    from pathlib import Path
-
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.jobs import Job
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.order import ImportFile
-    from target_cordial.settings import Settings
-    from target_cordial.storage.storage import Storage
+from target_cordial.settings import Settings
+from target_cordial.storage.storage import KEPT_PREFIX, Storage
 
 CONFIRM_SECONDS = 10
 """A list that was there is not asked for again so soon, but once more at the end."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import time
-import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import TransientError
+from target_cordial.cordial.api import Cordial
 from target_cordial.cordial.errors import UnansweredError
 from target_cordial.cordial.jobs import FINAL_STATUSES, UNFINISHED_STATUSES, Job
-
-if t.TYPE_CHECKING:
-    import datetime as dt
-
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 LOOKUPS = 12
 """How often a job is looked for, a poll interval apart: the grace for a new job to be listed."""

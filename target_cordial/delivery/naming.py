@@ -7,14 +7,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.cordial.contacts import Contact
+from target_cordial.delivery.counters import Counters
 from target_cordial.delivery.importfile import read_csv
+from target_cordial.delivery.order import ImportFile
 from target_cordial.readback.single_contacts import MOST
 from target_cordial.readback.values import differing
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.contacts import Contact
-    from target_cordial.delivery.counters import Counters
-    from target_cordial.delivery.order import ImportFile
 
 LOOKS = 3
 """How often contacts are read until they are as the counters say: what an import did may show late."""

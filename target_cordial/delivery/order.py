@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import typing as t
+from array import array
 from dataclasses import dataclass, field
+from pathlib import Path
 
-if t.TYPE_CHECKING:
-    from array import array
-    from pathlib import Path
-
-    from target_cordial.cordial.lists import ContactList
+from target_cordial.cordial.lists import ContactList
 
 
 @dataclass

@@ -10,15 +10,12 @@ import typing as t
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from target_cordial.cordial.lists import ContactList
+from target_cordial.delivery.exits import HeldExits
+from target_cordial.delivery.importfile import Cells
 from target_cordial.delivery.order import ImportFile, ImportOrder
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.exits import HeldExits
-    from target_cordial.delivery.importfile import Cells
 
 State: t.TypeAlias = dict[str, t.Any]
 

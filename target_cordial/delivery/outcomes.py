@@ -7,15 +7,13 @@ import typing as t
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import counted
+from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.jobs import JOBS_PAGE
 from target_cordial.delivery.limits import HOPELESS_REJECTS, mostly_lost, too_many
+from target_cordial.delivery.order import ImportFile
+from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
 from target_cordial.history.journal import NO_LIST
 from target_cordial.history.totals import Totals
-
-if t.TYPE_CHECKING:
-    from target_cordial.delivery.imports import ImportResult
-    from target_cordial.delivery.order import ImportFile
-    from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
 
 logger = logging.getLogger("target-cordial")
 

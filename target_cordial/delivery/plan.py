@@ -10,16 +10,14 @@ import typing as t
 from array import array
 
 from lytics_to_cordial.progress import counted, duration
+from target_cordial.cordial.jobs import Pace
+from target_cordial.cordial.lists import Sizes
 from target_cordial.delivery.importfile import read_csv
 from target_cordial.delivery.imports import ImportResult
+from target_cordial.delivery.order import ImportFile
 from target_cordial.history.summary import read_text, reject_reasons, rows_text, skipped_values
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.jobs import Pace
-    from target_cordial.cordial.lists import Sizes
-    from target_cordial.delivery.order import ImportFile
-    from target_cordial.history.totals import Totals
-    from target_cordial.settings import Settings
+from target_cordial.history.totals import Totals
+from target_cordial.settings import Settings
 
 SAMPLE_ROWS = 3
 SHOWN_CHARACTERS = 20

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
+import threading
 import typing as t
 from dataclasses import dataclass
 
+from target_cordial.cordial.api import Cordial
 from target_cordial.cordial.errors import SourceUnreadableError, UnansweredError
 from target_cordial.cordial.jobs import Job
 from target_cordial.delivery.jobs import LOOKUPS, ImportFailedError, Jobs
-
-if t.TYPE_CHECKING:
-    import datetime as dt
-    import threading
-
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.storage.storage import Storage
+from target_cordial.storage.storage import Storage
 
 REGISTRATIONS = 4
 """How often a file is registered, under a new name each time, when nobody knows what became of the earlier call."""

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 import simplejson
 
+from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.jobs import JOBS_PAGE
+from target_cordial.delivery.order import ImportFile
+from target_cordial.settings import Settings
 from target_cordial.storage.storage import folder_beside
-
-if t.TYPE_CHECKING:
-    from target_cordial.delivery.imports import ImportResult
-    from target_cordial.delivery.order import ImportFile
-    from target_cordial.settings import Settings
 
 FLUSH_AFTER = 1_000
 """Rejects in memory before they become a file; each acknowledgement writes them too."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 import typing as t
+from collections.abc import Callable
 
 from lytics_to_cordial.errors import UserError, as_user_error
+from lytics_to_cordial.signals import StopSignal
+from target_cordial.delivery.imports import ImportResult
+from target_cordial.delivery.order import ImportFile, ImportOrder
 from target_cordial.delivery.registration import Stopped
 
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lytics_to_cordial.signals import StopSignal
-    from target_cordial.delivery.imports import ImportResult
-    from target_cordial.delivery.order import ImportFile, ImportOrder
-
-    Judge: t.TypeAlias = Callable[[ImportFile, ImportResult], None]
+Judge: t.TypeAlias = Callable[[ImportFile, ImportResult], None]
 
 
 class FileImporter(t.Protocol):

@@ -8,11 +8,8 @@ import typing as t
 from lytics_to_cordial.errors import as_user_error
 from lytics_to_cordial.foreign_text import without_foreign
 from lytics_to_cordial.signals import Terminated
-from target_cordial.history.journal import PLAN, timestamp
+from target_cordial.history.journal import PLAN, Journal, timestamp
 from target_cordial.history.notify import notify
-
-if t.TYPE_CHECKING:
-    from target_cordial.history.journal import Journal
 
 logger = logging.getLogger("target-cordial")
 

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.history.audits import ListAudit  # noqa: TC001 - msgspec looks it up
+from lytics_to_cordial.files import Folder
+from target_cordial.history.audits import ListAudit
 from target_cordial.history.journal_files import JournalFiles
 from target_cordial.run_name import time_of_run
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.files import Folder
 
 NO_LIST = "(contacts alone)"
 """In place of a list's name, where contacts go on none."""

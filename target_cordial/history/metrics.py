@@ -7,8 +7,7 @@ import typing as t
 from singer_sdk import metrics
 from singer_sdk.metrics import Metric, Status, Tag
 
-if t.TYPE_CHECKING:
-    from target_cordial.history.totals import Totals
+from target_cordial.history.totals import Totals
 
 
 def log_import(seconds: float, status: Status) -> None:

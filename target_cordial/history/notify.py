@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import typing as t
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -13,12 +14,7 @@ from urllib3.util import Retry
 from lytics_to_cordial.deadline import DeadlineAdapter
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.http import ca_bundle
-from target_cordial.history.journal import GOOD
-
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_cordial.history.journal import Run
+from target_cordial.history.journal import GOOD, Run
 
 TRIES = 3
 TIMEOUT_SECONDS = 5

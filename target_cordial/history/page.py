@@ -13,11 +13,8 @@ from statistics import median
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import counted, duration
-from target_cordial.history.journal import GOOD, NO_LIST, ListCounts, read_history
-
-if t.TYPE_CHECKING:
-    from target_cordial.history.audits import ListAudit
-    from target_cordial.history.journal import History, Run
+from target_cordial.history.audits import ListAudit
+from target_cordial.history.journal import GOOD, NO_LIST, History, ListCounts, Run, read_history
 
 DRAWN_RUNS = 60
 """At most so many runs are drawn, the last ones; the table of runs has all."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.progress import duration
-from target_cordial.history.journal import GOOD, read_history
-
-if t.TYPE_CHECKING:
-    from target_cordial.history.journal import Run
+from target_cordial.history.journal import GOOD, Run, read_history
 
 MAX_AGE_HOURS = 26
 """A daily run, and two hours for it."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import typing as t
 
 from lytics_to_cordial.progress import counted, duration
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.lists import Sizes
-    from target_cordial.history.totals import Totals
-
+from target_cordial.cordial.lists import Sizes
+from target_cordial.history.totals import Totals
 
 SHOWN_REASONS = 10
 

@@ -7,9 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 
 from target_cordial.cordial.lists import Sizes
-
-if t.TYPE_CHECKING:
-    from target_cordial.history.audits import ListAudit
+from target_cordial.history.audits import ListAudit
 
 
 @dataclass

@@ -7,15 +7,12 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.cordial.errors import ListNameError, UnansweredError
 from target_cordial.cordial.lists import ContactList
 from target_cordial.intake.cells import RejectedError
-from target_cordial.intake.list_names import cordial_name, is_changed_by_rules
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.attributes import Attribute
-    from target_cordial.intake.list_names import ListTemplate
+from target_cordial.intake.list_names import ListTemplate, cordial_name, is_changed_by_rules
 
 logger = logging.getLogger("target-cordial")
 

@@ -13,9 +13,7 @@ import typing as t
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.attributes import Attribute
+from target_cordial.cordial.attributes import Attribute
 
 MAX_STRING_CHARACTERS = 128
 """Where an attribute says nothing else (Cordial Swagger v2: contact attribute validators)."""

@@ -7,27 +7,22 @@ import logging
 import operator
 import typing as t
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.bookmark.bookmarks import Bookmarks
 from target_cordial.delivery.rejects import Reject
+from target_cordial.intake.lists import Lists
 from target_cordial.intake.mapping import EXIT_AGAIN, MisfitError
 from target_cordial.intake.marks import Marks
-from target_cordial.intake.messages import InputError, RecordBeforeSchemaError
-from target_cordial.intake.streams import Outcomes, Stream
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from target_cordial.bookmark.bookmarks import Bookmarks
-    from target_cordial.intake.lists import Lists
-    from target_cordial.intake.messages import Message
-    from target_cordial.intake.receiver import Receiver
-    from target_cordial.intake.rows import RowWriter
-    from target_cordial.intake.streams import Route
-    from target_cordial.settings import Settings
+from target_cordial.intake.messages import InputError, Message, RecordBeforeSchemaError
+from target_cordial.intake.receiver import Receiver
+from target_cordial.intake.rows import RowWriter
+from target_cordial.intake.streams import Outcomes, Route, Stream
+from target_cordial.settings import Settings
 
 TEST_STREAM = "meltano_test_stream"
 """The made-up stream that `meltano config test` sends (Meltano: plugin test service)."""

@@ -14,6 +14,7 @@ import msgspec
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.near_names import suggestion
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.delivery.importfile import quoted
 from target_cordial.intake.cells import (
     COORDINATES,
@@ -25,9 +26,6 @@ from target_cordial.intake.cells import (
     is_unicode,
     longest_text,
 )
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.attributes import Attribute
 
 Values: t.TypeAlias = "t.Sequence[object]"
 """A value a record, `msgspec.UNSET` where a record lacks the field."""

@@ -6,8 +6,7 @@ import typing as t
 
 import msgspec
 
-if t.TYPE_CHECKING:
-    from target_cordial.intake.columns import Values
+from target_cordial.intake.columns import Values
 
 Schema: t.TypeAlias = "t.Mapping[str, t.Any]"
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import typing as t
-
-if t.TYPE_CHECKING:
-    from target_cordial.intake.columns import Column
-    from target_cordial.intake.fields import Schema
+from target_cordial.intake.columns import Column
+from target_cordial.intake.fields import Schema
 
 _DATE_FORMATS = frozenset({None, "date-time", "date"})
 _TIME_FORMATS = frozenset({"date-time", "date", "time", "duration"})

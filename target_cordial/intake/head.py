@@ -9,14 +9,10 @@ done.
 from __future__ import annotations
 
 import time
-import typing as t
+from collections.abc import Iterable, Iterator, Sequence
 
+from target_cordial.bookmark.bookmarks import Bookmarks
 from target_cordial.intake.messages import read_message
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from target_cordial.bookmark.bookmarks import Bookmarks
 
 MAX_BYTES = 16 * 1024 * 1024
 

@@ -10,9 +10,7 @@ import email_validator
 import msgspec
 
 from target_cordial.intake.cells import RejectedError, is_torn, is_unicode
-
-if t.TYPE_CHECKING:
-    from target_cordial.intake.columns import Rejects, Values
+from target_cordial.intake.columns import Rejects, Values
 
 _PLAIN_ADDRESSES = re.compile(r"(?:[a-z0-9._%+'-]+@[a-z0-9.-]+\.[a-z]{2,}\n)+")
 """Lines that are addresses, if no two marks are neighbours; each is its own key."""

@@ -7,23 +7,20 @@ import itertools
 import logging
 import time
 import typing as t
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.bookmark.bookmarks import Bookmarks
+from target_cordial.bookmark.entry import Place
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.attributes import Attribute
 from target_cordial.cordial.errors import CordialError
 from target_cordial.cordial.lists import ContactList, Sizes
 from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import RejectedError
 from target_cordial.intake.list_names import ListTemplate, cordial_name, field_text
-
-if t.TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from target_cordial.bookmark.bookmarks import Bookmarks
-    from target_cordial.bookmark.entry import Place
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.attributes import Attribute
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 MAX_LISTS = 50
 

@@ -10,16 +10,12 @@ import typing as t
 import msgspec
 
 from target_cordial.intake.cells import EMPTY, RejectedError
-from target_cordial.intake.fields import field_schema, lists_field, names_read, values_of
+from target_cordial.intake.columns import Column, Rejects, Values
+from target_cordial.intake.fields import Schema, field_schema, lists_field, names_read, values_of
 from target_cordial.intake.fit import cannot_identify, misfit
 from target_cordial.intake.identifiers import contact_keys
 from target_cordial.intake.messages import InputError
-from target_cordial.settings import DEFAULT_STATE_FIELD
-
-if t.TYPE_CHECKING:
-    from target_cordial.intake.columns import Column, Rejects, Values
-    from target_cordial.intake.fields import Schema
-    from target_cordial.settings import Settings
+from target_cordial.settings import DEFAULT_STATE_FIELD, Settings
 
 CHANGE_FIELD = "audience_change"
 """Says why a record of tap-lytics-audience was sent."""

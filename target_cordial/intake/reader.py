@@ -7,21 +7,24 @@ import re
 import select
 import sys
 import typing as t
+from contextlib import AbstractContextManager
 
 import msgspec
 from singer_sdk.singerlib.encoding import GenericSingerReader
 from typing_extensions import override
 
-from target_cordial.intake.messages import MAX_DEPTH, CutOffError, InputError, decode_whole, read_message
+from target_cordial.intake.chunks import Intake
+from target_cordial.intake.head import Head
+from target_cordial.intake.messages import (
+    MAX_DEPTH,
+    CutOffError,
+    InputError,
+    Message,
+    decode_whole,
+    read_message,
+)
 
-if t.TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from target_cordial.intake.chunks import Intake
-    from target_cordial.intake.head import Head
-    from target_cordial.intake.messages import Message
-
-    Callbacks: t.TypeAlias = dict[str, t.Callable[[dict[str, t.Any]], None]]
+Callbacks: t.TypeAlias = dict[str, t.Callable[[dict[str, t.Any]], None]]
 
 CHUNK_BYTES = 1 << 18
 SIGNAL_SECONDS = 1

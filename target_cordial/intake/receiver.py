@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
+from collections.abc import Sequence
 
-if t.TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Sequence
-
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.delivery.rejects import Reject, SkippedValue
-    from target_cordial.history.totals import Totals
+from target_cordial.cordial.lists import ContactList
+from target_cordial.delivery.importfile import Cells
+from target_cordial.delivery.rejects import Reject, SkippedValue
+from target_cordial.history.totals import Totals
 
 
 class Receiver(t.Protocol):

@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from target_cordial.delivery.importfile import Cells
 from target_cordial.intake.cells import EMPTY, FRACTION_DIGITS, RejectedError
-from target_cordial.intake.columns import kinds_of, quoted_all
+from target_cordial.intake.columns import Column, Rejects, Values, kinds_of, quoted_all
 from target_cordial.intake.fields import names_read, values_of
-
-if t.TYPE_CHECKING:
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.intake.columns import Column, Rejects, Values
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 logger = logging.getLogger("target-cordial")
 

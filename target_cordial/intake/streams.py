@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import decimal
 import typing as t
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from target_cordial.delivery.importfile import Cells
 from target_cordial.delivery.rejects import Reject, SkippedValue
 from target_cordial.intake.cells import RejectedError
+from target_cordial.intake.columns import Rejects, Values
 from target_cordial.intake.identifiers import UnidentifiedError
-from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD, EXITS, MisfitError
-from target_cordial.intake.messages import MAX_DEPTH, whole_record
-
-if t.TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable, Iterator, Sequence
-
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.intake.columns import Rejects, Values
-    from target_cordial.intake.lists import Lists
-    from target_cordial.intake.mapping import Mapping
-    from target_cordial.intake.messages import Message
-    from target_cordial.intake.rows import RowWriter
+from target_cordial.intake.lists import Lists
+from target_cordial.intake.mapping import CHANGE_FIELD, DELETED_FIELD, EXITS, Mapping, MisfitError
+from target_cordial.intake.messages import MAX_DEPTH, Message, whole_record
+from target_cordial.intake.rows import RowWriter
 
 Record: t.TypeAlias = dict[str, t.Any]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import typing as t
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.database import Tables
+from lytics_to_cordial.database import Tables
 
 _DOMAIN = "regexp_extract(key, '[^@]*$')"
 UNUSUAL = f"(contains(key, '@') AND (contains(key, 'xn--') OR NOT regexp_full_match({_DOMAIN}, '[ -~]*')))"

@@ -6,24 +6,18 @@ import codecs
 import csv
 import gzip
 import io
-import typing as t
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
-from lytics_to_cordial.database import csv_table
+from lytics_to_cordial.database import Tables, csv_table
 from target_cordial.cordial.errors import CordialError, UnansweredError
+from target_cordial.cordial.lists import ContactList
 from target_cordial.readback.addresses import UNUSUAL, key_of, unify_domains
-from target_cordial.readback.export import DamagedExportError, ExportFailedError
-
-if t.TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from lytics_to_cordial.database import Tables
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.readback.export import Exporter
+from target_cordial.readback.export import DamagedExportError, Exporter, ExportFailedError
 
 _GZIP = b"\x1f\x8b"
 _FIRST_BYTES = 1 << 20

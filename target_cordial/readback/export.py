@@ -9,21 +9,17 @@ import re
 import secrets
 import time
 import typing as t
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lytics_to_cordial.errors import TransientError, UserError
+from target_cordial.cordial.api import Cordial
 from target_cordial.cordial.errors import UnansweredError
-from target_cordial.storage.storage import KEPT_PREFIX
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.jobs import Job
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.settings import Settings
-    from target_cordial.storage.storage import Storage
+from target_cordial.cordial.jobs import Job
+from target_cordial.cordial.lists import ContactList
+from target_cordial.settings import Settings
+from target_cordial.storage.storage import KEPT_PREFIX, Storage
 
 TRIES = 3
 LOOKS = 12

@@ -8,10 +8,8 @@ import typing as t
 from dataclasses import dataclass
 
 from lytics_to_cordial.errors import UserError
-
-if t.TYPE_CHECKING:
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.contacts import Contact
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.contacts import Contact
 
 MOST = 200
 """More contacts than this are not worth a call each."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import msgspec
 
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from target_cordial.cordial.contacts import Contact
+from target_cordial.cordial.contacts import Contact
 
 _SEPARATORS = (",", ", ", ";", "|")
 """Between the items of an array that is not written as JSON: how Cordial exports one is not documented."""

@@ -5,15 +5,11 @@ What a worker read long ago, or a file of messages that comes late, never arrive
 
 from __future__ import annotations
 
-import typing as t
-
 import msgspec
 
 from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.file_errors import MissingFileError
-
-if t.TYPE_CHECKING:
-    from lytics_to_cordial.files import Folder
+from lytics_to_cordial.files import Folder
 
 NAME = "runs.json"
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import typing as t
 
 from lytics_to_cordial.errors import UserError
+from target_cordial.settings import Settings
+from target_cordial.storage.location import Location
 from target_cordial.storage.source import region_of
-
-if t.TYPE_CHECKING:
-    from target_cordial.settings import Settings
-    from target_cordial.storage.location import Location
 
 _NEEDED: dict[str, tuple[str, ...]] = {
     "SFTP": ("server", "port", "username", "password", "path"),

@@ -14,10 +14,8 @@ from sshfs import SSHFileSystem
 from typing_extensions import override
 
 from lytics_to_cordial.errors import UserError
-
-if t.TYPE_CHECKING:
-    from target_cordial.settings import Settings
-    from target_cordial.storage.location import Location
+from target_cordial.settings import Settings
+from target_cordial.storage.location import Location
 
 CONNECT_TIMEOUT_SECONDS = 30
 CALL_TIMEOUT_SECONDS = 1800

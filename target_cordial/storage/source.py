@@ -7,10 +7,8 @@ import typing as t
 from urllib.parse import quote, unquote, urlsplit
 
 from lytics_to_cordial.errors import UserError
-
-if t.TYPE_CHECKING:
-    from target_cordial.settings import Settings
-    from target_cordial.storage.location import Location
+from target_cordial.settings import Settings
+from target_cordial.storage.location import Location
 
 _WEB = ("http", "https")
 _SERVERS = ("sftp", "ftp")

@@ -12,12 +12,10 @@ from lytics_to_cordial.errors import UserError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.filesystems import PrivateFileSystem
 from lytics_to_cordial.lease import Lease
+from target_cordial.settings import Settings
 from target_cordial.storage.destination import export_destination
 from target_cordial.storage.location import Location
 from target_cordial.storage.source import import_source
-
-if t.TYPE_CHECKING:
-    from target_cordial.settings import Settings
 
 KEPT_PREFIX = "kept-"
 """With which the name of an import file begins once it is imported and kept."""

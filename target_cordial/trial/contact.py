@@ -8,28 +8,22 @@ import datetime as dt
 import secrets
 import typing as t
 from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lytics_to_cordial.errors import UserError
-from target_cordial.delivery.importfile import new_import_file, quoted
-from target_cordial.delivery.imports import Importer
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.contacts import Contact
+from target_cordial.cordial.lists import ContactList
+from target_cordial.delivery.importfile import Cells, new_import_file, quoted
+from target_cordial.delivery.imports import Importer, ImportResult
 from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.order import ImportFile
-from target_cordial.intake.columns import kinds_of
+from target_cordial.intake.columns import Column, kinds_of
 from target_cordial.intake.rows import RowWriter
-
-if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.contacts import Contact
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.delivery.imports import ImportResult
-    from target_cordial.intake.columns import Column
-    from target_cordial.settings import Settings
-    from target_cordial.storage.storage import Storage
+from target_cordial.settings import Settings
+from target_cordial.storage.storage import Storage
 
 LOOKS = 3
 """How often the contact is read until it is as it should be: what an import did may show late."""

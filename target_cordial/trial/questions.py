@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-if t.TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from target_cordial.settings import Settings
+from target_cordial.settings import Settings
 
 Status: t.TypeAlias = t.Literal["ok", "note", "untried"]
 

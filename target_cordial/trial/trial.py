@@ -5,37 +5,32 @@ from __future__ import annotations
 import re
 import time
 import typing as t
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from lytics_to_cordial.checklist import Checklist
 from lytics_to_cordial.errors import UserError
+from target_cordial.cordial.api import Cordial
+from target_cordial.cordial.attributes import Attribute
+from target_cordial.cordial.contacts import Contact
 from target_cordial.cordial.errors import CordialError, UnansweredError
-from target_cordial.delivery.importfile import quoted, unquoted
+from target_cordial.cordial.lists import ContactList
+from target_cordial.delivery.importfile import Cells, quoted, unquoted
+from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.jobs import JOBS_PAGE, LOOKUPS, ImportFailedError
 from target_cordial.intake.account_lists import AccountLists
 from target_cordial.intake.cells import EMPTY
-from target_cordial.intake.columns import kinds_of
+from target_cordial.intake.columns import Column, kinds_of
 from target_cordial.intake.identifiers import contact_keys
 from target_cordial.intake.list_names import ListTemplate
 from target_cordial.readback.values import differing, value_of
+from target_cordial.settings import Settings
+from target_cordial.storage.storage import Storage
 from target_cordial.trial import questions
 from target_cordial.trial.contact import TrialContact
+from target_cordial.trial.questions import Answer
 from target_cordial.trial.values import columns_to_try, dates_with_fractions, plain_value, torn_text
-
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from lytics_to_cordial.checklist import Checklist
-    from target_cordial.cordial.api import Cordial
-    from target_cordial.cordial.attributes import Attribute
-    from target_cordial.cordial.contacts import Contact
-    from target_cordial.cordial.lists import ContactList
-    from target_cordial.delivery.importfile import Cells
-    from target_cordial.delivery.imports import ImportResult
-    from target_cordial.intake.columns import Column
-    from target_cordial.settings import Settings
-    from target_cordial.storage.storage import Storage
-    from target_cordial.trial.questions import Answer
 
 NAME = "trial"
 """In a list's name, in place of what a record would say."""

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-import typing as t
+from collections.abc import Sequence
 
 from target_cordial.intake.cells import longest_text
-
-if t.TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from target_cordial.intake.columns import Column
+from target_cordial.intake.columns import Column
 
 TORN = 'C:\\"'
 """Where a backslash hides a quote, a quoted cell with this at its end has no end."""
