@@ -128,6 +128,7 @@ WITH_A_CONTACT = {"status_resets"}
 NOT_ASKED = {
     "list_count_late",
     "job_page_limit",
+    "jobs_listed_stale",
     "attribute_not_found",
     "unknown_header_fails",
     "unknown_list_ignored",
