@@ -135,7 +135,7 @@ def test_a_size_that_cordial_does_not_tell_fails_no_run(box, tmp_path):
         (None, "journal", "The journal at {} is not there: correct journal_url, or run target-cordial once with it set."),
         (b"", "journal", "The journal at {} is empty: run target-cordial once with journal_url set."),
         (b"hush\n", "journal", "The journal at {} holds no line that can be read: check that journal_url names a journal"),
-        (None, "nowhere://host/runs", "The journal at nowhere://host cannot be opened: journal_url must be a path, or a URL"),
+        (None, "nowhere://host/runs", "The setting journal_url has a URL of a kind that is not known: set it to a path, or a URL"),
     ],
 )  # fmt: skip
 def test_what_keeps_the_page_from_being_made_is_one_sentence(tmp_path, content, setting, sentence):
