@@ -112,7 +112,8 @@ def test_a_run_of_odd_audiences_alone_leaves_the_state_as_it_was(box):
     assert "'noone'" in result.error
 
 
-def test_while_lytics_cannot_be_reached_no_audience_is_said_to_be_gone(box):
+def test_while_lytics_cannot_be_reached_no_audience_is_said_to_be_gone(box, monkeypatch):
+    monkeypatch.setattr("lytics_to_cordial.retries.time.sleep", lambda _: None)
     box.fault("lytics_status", 503, path="GET /api/segment", once=False)
     result = run(box.tap_config(audiences=["sizes"]))
     assert "has no audience" not in result.error
