@@ -135,6 +135,7 @@ class Consumer:
         self.view: dict[str, dict[str, object]] = {}
         self.states: list[dict[str, object] | None] = [None]
         self.needs_mirror = False
+        self.has_old_state = False
 
     def take(self, messages: list[dict[str, object]], *, delivered: float, acknowledged: float) -> None:
         members = self.box.world.members(self.audience)
@@ -201,7 +202,11 @@ def run_clean(box, consumer, options):
     """A run in which nothing goes wrong, with the state that was acknowledged last. Its cure, where it names one, is tried."""
     messages, error = run_tap(box, consumer.states[-1], **options)
     lost = "is gone" in error or "belongs to ledger" in error
-    if lost or "Two pipelines take turns" in error:
+    # A state that somebody restored may be older than the days for which files are kept.
+    too_old = consumer.has_old_state and "is missing: restore it, or run once with --full-refresh" in error
+    consumer.has_old_state = False
+    consumer.needs_mirror |= too_old
+    if lost or too_old or "Two pipelines take turns" in error:
         messages, error = run_tap(box, None, **options)
     assert error == ""
     return messages
@@ -244,6 +249,7 @@ def earlier_state(consumer, which):
 def stumble(box, consumer, what, options):
     """A run in which something may go wrong."""
     state = earlier_state(consumer, what["state"])
+    consumer.has_old_state |= what["state"] == "old"
     if what["fault"] is not None:
         box.fault(*what["fault"])
     messages, _ = run_tap(
