@@ -21,7 +21,7 @@ CONNECT_TIMEOUT_SECONDS = 30
 CALL_TIMEOUT_SECONDS = 1800
 """A server may keep a connection alive and answer nothing."""
 KEEPALIVE_SECONDS = 15
-_CALLS = ("_info", "_ls", "_put_file", "_pipe_file", "_get_file", "_cat_file", "_rm_file", "_makedirs", "_mv")
+_CALLS = ("_info", "_ls", "_put_file", "_pipe_file", "_get_file", "_cat_file", "_rm_file", "_mv")
 KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
 _PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk)-\S+\s+[A-Za-z0-9+/=]+")

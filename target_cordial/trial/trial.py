@@ -142,10 +142,11 @@ class Trial:
         for column in [column for column in tried if contact.cells({column: values[column]}) is None]:
             self.checklist.untried("trial", f"{column.header}: the trial has no value within its limits")
             del values[column]
+        called_at = time.monotonic()
         plain, result = self._enter(contact, values)
         self._show(questions.new_contact(plain.status, self.settings, was_known=before is not None))
         self._compare(values, plain)
-        self._ask_jobs(contact, result)
+        self._ask_jobs(contact, result, called_at)
         self._ask_case(contact)
         columns = {column.attribute.type: column for column in reversed(list(values))}
         if "date" in columns:
@@ -191,8 +192,8 @@ class Trial:
             if kind not in columns:
                 self._show(questions.unanswered(topic, f"field_mapping maps nothing to a {kind} attribute"))
 
-    def _ask_jobs(self, contact: TrialContact, result: ImportResult) -> None:
-        """What the jobs of an import look like."""
+    def _ask_jobs(self, contact: TrialContact, result: ImportResult, called_at: float) -> None:
+        """What the jobs of an import look like that began after a time."""
         outcomes = (result.inserted, result.updated, result.ignored)
         self._show(questions.counters(is_counted=sum(count or 0 for count in outcomes) > 0))
         ended_at = time.monotonic()
@@ -203,8 +204,7 @@ class Trial:
                 break
             contact.jobs.pause()
             listed = contact.jobs.listed(contact.since)
-        seconds = result.seconds + time.monotonic() - ended_at
-        self._show(questions.listing(seconds if own else None, grace))
+        self._show(questions.listing(time.monotonic() - called_at if own else None, grace))
         self._show(questions.job_id(result.job_id, own[0].id_field if own else None))
         related = sum(job.parent_id == result.job_id for job in listed)
         self._show(questions.children(related if own else None))
