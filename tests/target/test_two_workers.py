@@ -42,12 +42,24 @@ def lease_file(box):
     return runs_file(box).with_name("lease.json")
 
 
+def holder(box, other_than=None):
+    """Who has the lease, once it is whole and another run's: a new file is there before what it holds."""
+    found = {}
+
+    def is_there():
+        found.update(json.loads(lease_file(box).read_bytes() or b"{}") if lease_file(box).exists() else {})
+        return found.get("run", other_than) != other_than
+
+    wait_until(is_there)
+    return found
+
+
 @pytest.fixture
 def at_work(box):
     """A run that has begun and waits for more to read."""
     with started(quick_config(box), env=QUICK) as running:
         running.write([state({"at": 0}), AUDIENCE_SCHEMA, enter(ADA, first_name="Old")])
-        wait_until(lease_file(box).exists)
+        holder(box)
         yield running
 
 
@@ -66,7 +78,7 @@ def test_a_second_run_waits_until_the_first_one_ends(box, at_work):
 
 
 def test_a_second_run_is_refused_with_host_and_time_while_the_first_one_lives_on(box, at_work):
-    since = json.loads(lease_file(box).read_bytes())["since"]
+    since = holder(box)["since"]
     result = run(quick_config(box), [AUDIENCE_SCHEMA, enter(BOB), state({"at": 2})], env=QUICK)
     assert result.code == 1
     assert f"on {socket.gethostname()} since {since}" in result.message
@@ -104,20 +116,17 @@ def test_a_stalled_run_is_taken_over_and_delivers_nothing_when_it_wakes(box, at_
 
 
 def test_a_stalled_run_that_wakes_while_the_other_is_at_work_does_not_take_it_back(box, at_work):
-    before = json.loads(lease_file(box).read_bytes())["run"]
+    before = holder(box)["run"]
     at_work.process.send_signal(signal.SIGSTOP)
     with started(quick_config(box), env=QUICK) as second:
         second.write([state({"at": 0}), AUDIENCE_SCHEMA, enter(ADA, first_name="New")])
         second.wait_for_log("takes over")
-        wait_until(
-            lambda: lease_file(box).exists() and json.loads(lease_file(box).read_bytes())["run"] != before
-        )
-        holder = json.loads(lease_file(box).read_bytes())["run"]
+        after = holder(box, other_than=before)["run"]
         at_work.process.send_signal(signal.SIGCONT)
         at_work.write([state({"at": 1})])
         at_work.end_input()
         assert at_work.result().code == 1
-        assert json.loads(lease_file(box).read_bytes())["run"] == holder
+        assert holder(box)["run"] == after
         second.write([state({"at": 2})])
         second.end_input()
         assert second.result().states[-1] == {"at": 2}
