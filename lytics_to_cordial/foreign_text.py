@@ -8,7 +8,6 @@ import re
 import typing as t
 from urllib.parse import quote
 
-from singer_sdk.metrics import METRICS_LOGGER_NAME
 from typing_extensions import override
 
 from lytics_to_cordial.errors import without_message
@@ -18,6 +17,7 @@ _MOST_READ = 20_000
 """Of a longer text the rest is not looked at."""
 _LEAST_SECRET = 4
 """Shorter ones would be found in every other word."""
+_METRICS_LOGGER = "singer_sdk.metrics"
 _OWN_LOGGERS = ("tap-lytics-audience", "target-cordial", "lytics_to_cordial")
 
 _VALUES = re.compile(r'"[^"]*"|\d[\d ()/-]{5,}\d')
@@ -65,7 +65,7 @@ def clean_log() -> None:
 class _CleanLine(logging.Filter):
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name == METRICS_LOGGER_NAME:
+        if record.name == _METRICS_LOGGER:
             return True
         try:
             text = record.getMessage()

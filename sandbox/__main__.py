@@ -114,7 +114,9 @@ def _add_options(up: argparse.ArgumentParser, run: t.Callable[[argparse.Namespac
     )
     up.add_argument("--seed", type=int, default=7, help="of the people, and of what is left to chance")
     up.add_argument("--fresh", action="store_true", help="forget what Cordial and the storage hold")
-    up.add_argument("--triggers-folder", type=Path, metavar="FOLDER", help="where trigger messages land")
+    up.add_argument(
+        "--triggers", metavar="URL", help="where trigger messages go: a folder, or http://... to be posted to"
+    )
     for name, port in (("lytics", 18701), ("cordial", 18702), ("sftp", 18722)):
         up.add_argument(
             f"--{name}-port", type=int, default=port, metavar="PORT", help="0 for any (%(default)s)"
@@ -182,7 +184,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         lytics_port=arguments.lytics_port,
         cordial_port=arguments.cordial_port,
         sftp_port=arguments.sftp_port,
-        triggers_url=arguments.triggers_folder,
+        triggers_url=arguments.triggers,
     )
     for fault in faults:
         box.faults.set(**fault)
@@ -239,9 +241,10 @@ def _advance(arguments: argparse.Namespace) -> None:
     body = {name: getattr(arguments, name) for name in (*MOVES, "shape", "batch", "lines", "compress")}
     body["audience"] = arguments.audience or _audiences(arguments.folder)[0]["slug"]
     done = _call(arguments.folder, "POST", "/sandbox/advance", body)
-    landed = done.pop("landed")
+    landed, waiting = done.pop("landed"), done.pop("posts_waiting", 0)
     moves = ", ".join(f"{kind} {count:,}" for kind, count in done.items() if count) or "nothing moved"
-    print(f"{moves}; trigger files landed: {landed:,}" if landed else moves)
+    told = f"; trigger files or posts: {landed:,}" if landed else ""
+    print(moves + told + (f"; posts that wait for a receiver: {waiting:,}" if waiting else ""))
 
 
 def _verify(arguments: argparse.Namespace) -> int:

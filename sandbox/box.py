@@ -29,6 +29,7 @@ from sandbox.sftp import PASSWORD, USERNAME, host_key_line, login_key, sftp_serv
 from sandbox.transports import Transports
 from sandbox.triggers import Shape, Triggers
 from sandbox.verify import Verification, verify
+from sandbox.webhook import Webhook
 from sandbox.world import AudienceSpec, World
 
 HOST = "127.0.0.1"
@@ -76,7 +77,7 @@ class Sandbox:
         sftp_port: Where the SFTP server listens.
         s3_endpoint: Where `s3` sources really are.
         gcs_endpoint: Where `gcs` sources really are.
-        triggers_url: A folder on this machine where trigger messages land; None for none.
+        triggers_url: A folder on this machine where trigger messages land, or the http URL that they are posted to; None for none.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default
@@ -100,8 +101,14 @@ class Sandbox:
         self._scans = Scans(self.world, self.faults)
         self._triggers: Triggers | None = None
         if triggers_url is not None:
-            triggers_folder = Path(str(triggers_url).removeprefix("file://"))
-            self._triggers = Triggers(triggers_folder, self.world, self._scans, self.faults, seed)
+            place = str(triggers_url)
+            self._triggers = Triggers(
+                Webhook(place) if place.startswith("http") else Path(place.removeprefix("file://")),
+                self.world,
+                self._scans,
+                self.faults,
+                seed,
+            )
         self.account = Account(folder / "cordial.sqlite")
         self.account.fail_unfinished_jobs()
         for key, kind in ATTRIBUTES.items():
@@ -206,11 +213,12 @@ class Sandbox:
         lines: bool = False,
         compress: bool = False,
         **moves: int,
-    ) -> dict[str, list[str]]:
-        """Let time pass, and the trigger messages about it land."""
+    ) -> dict[str, t.Sequence[str | bytes]]:
+        """Let time pass, and the trigger messages about it go out."""
         done = self.world.advance(audience, **moves)
         landed = self.land_triggers(shape=shape, batch=batch, lines=lines, compress=compress)
-        return {**done, "landed": landed}
+        waiting = self._triggers.posts_waiting if self._triggers is not None else []
+        return {**done, "landed": landed, **({"posts_waiting": waiting} if waiting else {})}
 
     def land_triggers(
         self, *, shape: Shape = "default", batch: int = 1, lines: bool = False, compress: bool = False

@@ -26,7 +26,7 @@ class Controlled(t.Protocol):
     def world(self) -> World:
         """The account at Lytics."""
 
-    def advance(self, audience: str, **moves: t.Any) -> dict[str, list[str]]:
+    def advance(self, audience: str, **moves: t.Any) -> dict[str, t.Sequence[str | bytes]]:
         """Let time pass."""
 
     def jobs(self) -> list[dict[str, t.Any]]:

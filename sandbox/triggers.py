@@ -1,4 +1,4 @@
-"""Audience triggers: what happens in the account lands as message files in a folder, as Lytics would post it."""
+"""Audience triggers: what happens in the account, as messages that Lytics would post; to a receiver, or as files in a folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import msgspec
 
 from sandbox.faults import Faults
 from sandbox.scans import Scans
+from sandbox.webhook import Webhook
 from sandbox.world import Audience, Move, World
 
 Shape: t.TypeAlias = t.Literal["default", "cloudevents", "older"]
@@ -33,19 +34,20 @@ class _Message:
 
 
 class Triggers:
-    """Lands a message file for each move. Several threads may use it.
+    """Tells each move in a message. Several threads may use it.
 
     Args:
-        folder: Where messages land.
+        place: A folder where messages land as files, or who is posted to.
         world: The account.
         scans: Shows profiles.
         faults: What goes wrong; each message is a call, its path such as `exit vip_customers`.
         seed: Decides the order of messages that land out of order.
     """
 
-    def __init__(self, folder: Path, world: World, scans: Scans, faults: Faults, seed: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+    def __init__(self, place: Path | Webhook, world: World, scans: Scans, faults: Faults, seed: int) -> None:
+        if isinstance(place, Path):
+            place.mkdir(parents=True, exist_ok=True)
+        self._place = place
         self._scans = scans
         self._faults = faults
         self._order = random.Random(seed)  # noqa: S311 - order, not keys
@@ -59,9 +61,14 @@ class Triggers:
     def land(
         self, *, shape: Shape = "default", batch: int = 1, lines: bool = False, compress: bool = False
     ) -> list[str]:
-        """Let the messages about all moves since the last time land, and those that were late then."""
+        """Let the messages about all moves since the last time go out, and those that were late then; a name for each file or post.
+
+        Who is posted to gets each message by itself, or arrays of them; what it does not take waits for the next time.
+        """
         if shape not in SHAPES or batch < 1:
             raise ValueError(f"A shape is one of {', '.join(SHAPES)}, and a batch has at least 1 message.")
+        if lines and isinstance(self._place, Webhook):
+            raise ValueError("Lytics posts no JSON lines: leave out --lines.")
         with self._lock:
             for path, whole in self._cut.items():
                 _write(path, whole)
@@ -71,7 +78,15 @@ class Triggers:
                 parts = [b"[" + b",".join(part) + b"]" for part in _batches(bodies, batch)]
             else:
                 parts = [b"\n".join(part) + b"\n" * lines for part in _batches(bodies, batch)]
-            return [self._land_file(part, lines=lines, compress=compress) for part in parts]
+            if isinstance(self._place, Webhook):
+                pack = gzip.compress if compress else bytes
+                return [f"post {number}" for number in range(self._place.deliver([*map(pack, parts)]))]
+            return [self._land_file(self._place, part, lines=lines, compress=compress) for part in parts]
+
+    @property
+    def posts_waiting(self) -> list[bytes]:
+        """The posts that nobody took yet."""
+        return self._place.waiting if isinstance(self._place, Webhook) else []
 
     def _note(self, move: Move, audience: Audience, id_: str) -> None:
         if not audience.emit_trigger:
@@ -109,12 +124,12 @@ class Triggers:
             self._order.shuffle(landing)
         return landing
 
-    def _land_file(self, content: bytes, *, lines: bool, compress: bool) -> str:
+    def _land_file(self, folder: Path, content: bytes, *, lines: bool, compress: bool) -> str:
         pack = gzip.compress if compress else bytes
         self._files += 1
         now = dt.datetime.now(dt.timezone.utc)
         suffix = (".jsonl" if lines else ".json") + (".gz" if compress else "")
-        path = self._folder / f"{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}-{self._files:06d}{suffix}"
+        path = folder / f"{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}-{self._files:06d}{suffix}"
         if lines and self._faults.get("trigger_cut", path.name) is not None:
             self._cut[path] = pack(content)
             last_line = content.rstrip(b"\n").rpartition(b"\n")[2]

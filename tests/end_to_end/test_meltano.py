@@ -22,7 +22,9 @@ from hub.definitions import (
     settings_of,
     settings_page,
 )
+from lytics_to_cordial.config import settings_schema
 from sandbox import AudienceSpec
+from tap_lytics_audience.triggers.receiver.settings import ReceiverSettings
 from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, line, quick_config, state
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +115,7 @@ def write_project(folder, box, **settings):
     """The project's own file, with the plugins that are installed already in place of environments of their own."""
     content = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     for group in content["plugins"].values():
-        del group[0]["pip_url"]
+        group[0].pop("pip_url", None)
     tap, target = box.tap_config(), box.target_config(**settings)
     plugins = content["environments"][0]["config"]["plugins"]
     del tap["ledger_url"], target["rejects_url"]
@@ -219,3 +221,19 @@ def test_a_run_that_meltano_ends_for_its_timeout_keeps_the_state_of_all_that_was
     found = meltano(tmp_path, "state", "get", "dev:tap-endless-to-target-cordial")
     assert json.loads(found.stdout)["singer_state"] == {"bookmarks": {"at": 1}}, run.stderr
     box.clear_faults()
+
+
+def test_the_receiver_is_a_utility_with_its_own_settings(project, tmp_path):
+    [utility] = project["plugins"]["utilities"]
+    rules = settings_schema(ReceiverSettings)["properties"]
+    assert {setting["name"]: setting["description"] for setting in utility["settings"]} == {
+        name: rule["description"] for name, rule in rules.items()
+    }
+    result = meltano(
+        ROOT,
+        "invoke",
+        "lytics-trigger-receiver:check",
+        LYTICS_TRIGGER_RECEIVER_TRIGGERS_URL=str(tmp_path / "landed"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"Messages can land in {tmp_path / 'landed'}" in result.stderr + result.stdout

@@ -143,17 +143,17 @@ def test_serve_runs_in_the_foreground_until_it_is_told_to_stop(tmp_path):
 
 def test_people_move_and_messages_land(command, up, tmp_path):
     folder = tmp_path / "triggers"
-    up("--audience", "VIP Customers=50", "--audience", "B=1", "--triggers-folder", str(folder))
+    up("--audience", "VIP Customers=50", "--audience", "B=1", "--triggers", str(folder))
     assert command("advance") == (0, "nothing moved\n")
     moves = ["--enter", "3", "--leave", "2", "--change", "1", "--readdress", "1", "--merge", "1"]
     code, text = command("advance", *moves)
     assert (code, text) == (
         0,
-        "enter 3, leave 2, change 1, readdress 1, merge 1; trigger files landed: 8\n",
+        "enter 3, leave 2, change 1, readdress 1, merge 1; trigger files or posts: 8\n",
     )
     options = ["--lines", "--batch", "10", "--compress", "--shape", "cloudevents"]
     code, text = command("advance", "--audience", "VIP Customers", "--return", "2", *options)
-    assert text == "return 2; trigger files landed: 1\n"
+    assert text == "return 2; trigger files or posts: 1\n"
     assert len(list(folder.glob("*.json"))) == 8
     assert len(list(folder.glob("*.jsonl.gz"))) == 1
 
