@@ -124,7 +124,7 @@ class Folder:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
 
         def write(files: t.Any, path: str) -> None:
-            first_path = path if is_object_store(files) else path + PART_SUFFIX
+            first_path = path if is_object_store(files) else f"{path}.{secrets.token_hex(4)}{PART_SUFFIX}"
             try:
                 # Not by open(): with S3, fsspec uploads what was written also when something raises in between.
                 if isinstance(source, bytes):

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
@@ -27,6 +28,7 @@ BEAT_VARIABLE = "LYTICS_TO_CORDIAL_BEAT_SECONDS"
 STALE_BEATS = 4
 PATIENT_BEATS = 12
 LOOKS_A_BEAT = 5
+_LEFT = re.compile(r"[a-z]+\.json\.(?:[0-9a-f]{16}|[0-9a-f]{8}\.part)")
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class Lease:
         )
         try:
             self._wait()
+            self._clear()
         except BaseException:
             self._own = Holder()
             raise
@@ -185,6 +188,13 @@ class Lease:
                 )
             else:
                 time.sleep(self._beat_seconds / LOOKS_A_BEAT)
+
+    def _clear(self) -> None:
+        """Delete what runs that were killed left half written of this file and of others that several runs write."""
+        with contextlib.suppress(UserError):
+            for name in self._folder.names():
+                if _LEFT.fullmatch(name):
+                    self._folder.delete(name)
 
     def _held_by(self, found: Found) -> str:
         holder = _holder(found)

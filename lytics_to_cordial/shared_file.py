@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fsspec.implementations.local import LocalFileSystem
 
+from lytics_to_cordial.errors import TransientError
 from lytics_to_cordial.file_errors import FolderError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.filesystems import PrivateFileSystem, protocols_of
@@ -82,6 +83,28 @@ class SharedFile:
             return False
 
         return self._folder.attempt("write", self._name, replace)
+
+    def rewrite(self, found: Found | None, content: bytes) -> None:
+        """Write the file anew, if it still is what was read; whoever is killed meanwhile leaves the old one.
+
+        Where files have no versions, that is looked at right before.
+
+        Raises:
+            TransientError: If another process wrote it since.
+        """
+
+        def rewrite(files: t.Any, path: str) -> bool:
+            if not _is_plain(files):
+                return _put(files, path, content, None if found is None else found.version)
+            is_same = self.read() == found
+            if is_same:
+                self._folder.put(self._name, content)
+            return is_same
+
+        if not self._folder.attempt("write", self._name, rewrite):
+            raise TransientError(
+                f"Another run wrote {self._folder.place(self._name)} while this one stood still, so nothing was sent: run again."
+            )
 
     def delete(self) -> None:
         """Delete it; an absent one is fine."""

@@ -13,9 +13,7 @@ from lytics_to_cordial.config import (
     settings_schema,
 )
 from lytics_to_cordial.errors import UserError
-
-OFF_PERCENT = 100
-"""At it, max_exit_percent holds nothing back."""
+from lytics_to_cordial.limits import OFF_PERCENT
 
 
 @dataclass(frozen=True, kw_only=True)

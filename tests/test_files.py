@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import logging
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -133,7 +134,10 @@ def test_a_file_and_its_name_are_on_the_disk_before_put_returns(local, tmp_path,
     monkeypatch.setattr(os, "fsync", note_sync)
     local.put("one", b"1")
     folder = str(tmp_path / "a" / "b")
-    assert synced == [(f"{folder}/one.part", ["first", "one.part"]), (folder, ["first", "one"])]
+    [(part, names), (last, names_after)] = synced
+    assert re.fullmatch(rf"{re.escape(folder)}/one\.[0-9a-f]{{8}}\.part", part)
+    assert names == ["first", Path(part).name]
+    assert (last, names_after) == (folder, ["first", "one"])
 
 
 @pytest.mark.parametrize("kind", ["local", "bucket"])

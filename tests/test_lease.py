@@ -20,6 +20,7 @@ from sshfs import SSHFileSystem
 
 from lytics_to_cordial import lease as lease_module
 from lytics_to_cordial.checklist import Checklist
+from lytics_to_cordial.errors import TransientError
 from lytics_to_cordial.files import Folder
 from lytics_to_cordial.lease import BEAT_VARIABLE, NAME, Holder, Lease, LeaseHeldError, LeaseLostError
 from lytics_to_cordial.shared_file import SharedFile
@@ -219,6 +220,29 @@ def test_no_write_goes_over_a_file_that_is_not_the_one_that_was_read(folder):
     assert file.replace(second, b"taken over")
     assert not file.update(second, b"fIRST")
     assert file.read().content == b"taken over"
+
+
+def test_a_file_is_not_written_anew_by_a_run_that_stood_still_since_it_read_it(folder):
+    file = SharedFile(folder, "ledger.json")
+    file.rewrite(None, b"first")
+    first = file.read()
+    file.rewrite(first, b"newer, and longer")
+    for stale in (first, None):
+        with pytest.raises(
+            TransientError, match="while this one stood still, so nothing was sent: run again"
+        ):
+            file.rewrite(stale, b"older")
+    assert file.read().content == b"newer, and longer"
+    assert folder.names() == ["ledger.json"]
+
+
+def test_whoever_takes_the_lease_clears_away_what_killed_runs_left_half_written(folder, lease_of):
+    left = [f"{NAME}.0123456789abcdef", "ledger.json.01234567.part", "runs.json.89abcdef.part"]
+    others = ["audit-1.json", "ledger.json", "x.csv.01234567.part"]
+    for name in [*left, *others]:
+        folder.put(name, b"{")
+    with lease_of(folder):
+        assert folder.names() == sorted([*others, NAME])
 
 
 def test_a_check_says_that_two_runs_are_kept_apart_and_leaves_nothing(folder, lease_of):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from lytics_to_cordial.errors import TransientError, UserError
-from tap_lytics_audience.settings import OFF_PERCENT
+from lytics_to_cordial.limits import too_many
 
-FEW_EXITS = 10
-"""So many exits pass whatever the percentage: a small audience changes by large shares."""
-FEW_LAST_EXITS = 3
-"""So many exits may leave nobody."""
 CAPPED_TOTAL = 10_000
 """A search index may count no further (not known of Lytics')."""
 
@@ -28,18 +24,15 @@ def check_exits(
     Raises:
         UserError: If they may not.
     """
-    cure = "so no exit of it was sent: if they are right, run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."
-    if max_exit_percent >= OFF_PERCENT:
+    if not too_many(exits, members, max_exit_percent, leaves_nobody=leaves_nobody):
         return
-    if exits > FEW_EXITS and exits * 100 > max_exit_percent * members:
-        raise UserError(
-            f"{exits} of {members} members of audience {audience!r} would leave at once, more than max_exit_percent "
-            f"({max_exit_percent:g} %) allows, {cure}"
-        )
-    if exits > FEW_LAST_EXITS and leaves_nobody:
-        raise UserError(
-            f"All {exits} members of audience {audience!r} would leave at once, which max_exit_percent allows at 100 alone, {cure}"
-        )
+    who, why = f"{exits} of {members}", f"more than max_exit_percent ({max_exit_percent:g} %) allows"
+    if leaves_nobody:
+        who, why = f"All {exits}", "which max_exit_percent allows at 100 alone"
+    raise UserError(
+        f"{who} members of audience {audience!r} would leave at once, {why}, so no exit of it was sent: if they are right, run once with "
+        "TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."
+    )
 
 
 def whole_count(total: int | None, size: int | None) -> int | None:
@@ -96,7 +89,7 @@ def check_identified(audience: str, profiles: int, identifier: str, max_exit_per
     Raises:
         UserError: If nobody said that it is.
     """
-    if profiles > FEW_EXITS and max_exit_percent < OFF_PERCENT:
+    if too_many(profiles, profiles, max_exit_percent):
         raise UserError(
             f"None of the {profiles} profiles of audience {audience!r} has {identifier}, so nobody of it was sent: correct identifier_field, "
             "or take it out of audiences; if they all lost it, run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."

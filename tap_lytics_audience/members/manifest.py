@@ -10,7 +10,7 @@ import msgspec
 MERGE_SHARE = 10
 """Parts are merged into a new base when they hold more than a tenth of it."""
 MAX_PARTS = 100
-FILE_NAME = re.compile(r"[mpb]-(\d+)-[0-9a-f]{16}\.(?:json|parquet)(\.part)?")
+FILE_NAME = re.compile(r"[mpb]-(\d+)-[0-9a-f]{16}\.(?:json|parquet)(?:(?:\.[0-9a-f]{8})?\.part)?")
 """A manifest, a part or a base. What ends in `.part` was left by a run that was killed while it wrote."""
 
 

@@ -7,8 +7,8 @@ import secrets
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.file_errors import MissingFileError
 from lytics_to_cordial.files import Folder
+from lytics_to_cordial.shared_file import Found, SharedFile
 from tap_lytics_audience.bookmark import LedgerRun
 from tap_lytics_audience.members.manifest import number_of
 
@@ -48,7 +48,9 @@ def begin_run(
     Raises:
         UserError: If the state and the folder do not belong together.
     """
-    stored = _read(folder)
+    file = SharedFile(folder, NAME)
+    found = file.read()
+    stored = _decoded(found, folder)
     if ledger is None:
         stored = stored or _begun_anew()
         stored = msgspec.structs.replace(stored, generation=secrets.token_hex(4))
@@ -71,7 +73,7 @@ def begin_run(
     acknowledged = dict(stored.acknowledged)
     for audience_id, name in positions.items():
         acknowledged[audience_id] = max(acknowledged.get(audience_id, ""), name, key=number_of)
-    return _count_run(folder, msgspec.structs.replace(stored, acknowledged=acknowledged))
+    return _count_run(file, found, msgspec.structs.replace(stored, acknowledged=acknowledged))
 
 
 def begin_snapshot(folder: Folder, ledger: str | None) -> LedgerRun:
@@ -84,23 +86,23 @@ def begin_snapshot(folder: Folder, ledger: str | None) -> LedgerRun:
     Raises:
         UserError: If the state and the folder do not belong together.
     """
-    stored = _read(folder)
+    file = SharedFile(folder, NAME)
+    found = file.read()
+    stored = _decoded(found, folder)
     return _count_run(
-        folder, (stored or _begun_anew()) if ledger is None else _belonging(stored, ledger, folder)
+        file, found, (stored or _begun_anew()) if ledger is None else _belonging(stored, ledger, folder)
     )
 
 
 def acknowledged_manifests(folder: Folder) -> dict[str, str]:
     """Of each audience by id the newest manifest that any run's state named."""
-    stored = _read(folder)
+    stored = _decoded(SharedFile(folder, NAME).read(), folder)
     return {} if stored is None else stored.acknowledged
 
 
-def _read(folder: Folder) -> PipelineFile | None:
+def _decoded(found: Found | None, folder: Folder) -> PipelineFile | None:
     try:
-        return msgspec.json.decode(folder.read(NAME), type=PipelineFile)
-    except MissingFileError:
-        return None
+        return None if found is None else msgspec.json.decode(found.content, type=PipelineFile)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise UserError(
             f"The ledger file {folder.place(NAME)} is damaged ({type(error).__name__}): restore it, or move the folder away and run once "
@@ -128,7 +130,7 @@ def _belonging(stored: PipelineFile | None, ledger: str, folder: Folder) -> Pipe
     return stored
 
 
-def _count_run(folder: Folder, stored: PipelineFile) -> LedgerRun:
+def _count_run(file: SharedFile, found: Found | None, stored: PipelineFile) -> LedgerRun:
     stored = msgspec.structs.replace(stored, run=stored.run + 1)
-    folder.put(NAME, msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    file.rewrite(found, msgspec.json.format(msgspec.json.encode(stored), indent=1))
     return LedgerRun(stored.id, stored.generation, stored.run)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lytics_to_cordial.limits import FEW, too_many
 from lytics_to_cordial.progress import counted
 
-ALWAYS_PASS = 10
-"""So few missing or more contacts are told, and no failure: lists move while they are counted."""
 _CURE = (
     "run once with --full-refresh, which sends everybody again, unless the reject files name them as rejected"
 )
@@ -65,10 +64,10 @@ def judge(counts: Counts, max_percent: float) -> Verdict:
     surplus = max(expected, counts.contacts - counts.members)
     grown = counts.contacts - counts.members - before
     if missing:
-        is_failure = missing > ALWAYS_PASS and missing * 100 > max_percent * counts.members
+        is_failure = too_many(missing, counts.members, max_percent)
         sentence = f"{counts.label}: {missing:,} of {counted(counts.members, 'member')} {'are' if missing > 1 else 'is'} missing: {_CURE}."
         return Verdict(sentence, is_failure, surplus, is_missing=True)
-    is_told = grown > 0 if counts.surplus is None else grown > ALWAYS_PASS
+    is_told = grown > 0 if counts.surplus is None else grown > FEW
     if is_told and not counts.only_adds:
         sentence = f"{counts.label}: {counted(grown, 'contact')} more than members and what was known before: {_AUDIT}."
         return Verdict(sentence, is_failure=False, surplus=surplus)
@@ -78,6 +77,6 @@ def judge(counts: Counts, max_percent: float) -> Verdict:
 def too_few_contacts(label: str, rows: int, contacts: int, max_percent: float) -> Verdict:
     """Hold the contacts on a list against the contacts that a run without exits imported for it."""
     missing = max(0, rows - contacts)
-    is_failure = missing > ALWAYS_PASS and missing * 100 > max_percent * rows
+    is_failure = too_many(missing, rows, max_percent)
     sentence = f"{label}: {counted(rows, 'contact')} {'were' if rows > 1 else 'was'} imported for it, and it holds {contacts:,}: look at the jobs in Cordial."
     return Verdict(sentence if missing else "", is_failure, 0, is_missing=missing > 0)

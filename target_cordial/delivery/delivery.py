@@ -9,12 +9,13 @@ import typing as t
 from pathlib import Path
 
 from lytics_to_cordial.errors import UserError, as_user_error
+from lytics_to_cordial.limits import OFF_PERCENT
 from lytics_to_cordial.signals import StopSignal
 from target_cordial.cordial.lists import ContactList
 from target_cordial.delivery.acknowledge import Acknowledger
 from target_cordial.delivery.exits import HeldExits
 from target_cordial.delivery.importfile import Cells, new_import_file, quoted
-from target_cordial.delivery.limits import OFF, ExitsHeldError, too_many_removals
+from target_cordial.delivery.limits import ExitsHeldError, too_many_removals
 from target_cordial.delivery.outbox import Batch, Outbox, State
 from target_cordial.delivery.outcomes import Outcomes
 from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
@@ -97,8 +98,8 @@ class Delivery:
         self._importer = importer
         self._outcomes.contacts = contacts or self._outcomes.contacts
         for limit in ("max_reject_percent", "max_removal_percent"):
-            if getattr(self._settings, limit) >= OFF:
-                logger.warning("The limit %s is switched off (%d %%).", limit, OFF)
+            if getattr(self._settings, limit) >= OFF_PERCENT:
+                logger.warning("The limit %s is switched off (%d %%).", limit, OFF_PERCENT)
         self._workers.start(importer, self._settings.max_concurrent_imports)
 
     def enter(
@@ -241,7 +242,7 @@ class Delivery:
             raise ExitsHeldError(
                 f"The run would remove {' and '.join(held_back)}, more than max_removal_percent ({max_percent:g} %) "
                 "allows, so none of these exits was sent or acknowledged: if they are right, run once with "
-                "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100."
+                "TARGET_CORDIAL_MAX_REMOVAL_PERCENT=100, and again with the tap's own override, if these needed it."
             )
 
     @property

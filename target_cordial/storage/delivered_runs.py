@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.file_errors import MissingFileError
 from lytics_to_cordial.files import Folder
+from lytics_to_cordial.shared_file import Found, SharedFile
 
 NAME = "runs.json"
 
@@ -20,21 +20,21 @@ def begin_delivery(folder: Folder, ledger: str, number: int) -> None:
     Raises:
         UserError: If a later run was delivered.
     """
-    highest = _read(folder)
+    file = SharedFile(folder, NAME)
+    found = file.read()
+    highest = _decoded(found, folder)
     if number < highest.get(ledger, 0):
         raise UserError(
             f"The input is of run {number} of ledger {ledger}, and run {highest[ledger]} was delivered already, so nothing of it was sent: "
             f"run the tap anew; if its ledger was restored from an older copy, delete {folder.place(NAME)} first."
         )
     if number > highest.get(ledger, 0):
-        folder.put(NAME, msgspec.json.encode({**highest, ledger: number}))
+        file.rewrite(found, msgspec.json.encode({**highest, ledger: number}))
 
 
-def _read(folder: Folder) -> dict[str, int]:
+def _decoded(found: Found | None, folder: Folder) -> dict[str, int]:
     try:
-        return msgspec.json.decode(folder.read(NAME), type=dict[str, int])
-    except MissingFileError:
-        return {}
+        return {} if found is None else msgspec.json.decode(found.content, type=dict[str, int])
     except (msgspec.DecodeError, UnicodeError) as error:
         raise UserError(
             f"The file {folder.place(NAME)} is damaged ({type(error).__name__}), so that nobody knows which runs were delivered: see that no "

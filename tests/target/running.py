@@ -107,6 +107,11 @@ class Running:
         return self._states.get(timeout=timeout)
 
     @property
+    def whole_states(self) -> list[Any]:
+        """The states that it wrote to their ends."""
+        return [json.loads(text) for text in list(self._output) if text.endswith(b"\n")]
+
+    @property
     def states_so_far(self) -> list[Any]:
         """The states that are acknowledged by now."""
         return [json.loads(text) for text in list(self._output)]

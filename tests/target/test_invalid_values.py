@@ -96,7 +96,16 @@ def test_of_a_required_geo_attribute_a_part_that_fits_will_do(box):
 
 @pytest.mark.parametrize(
     ("bad", "good", "absent", "is_too_many"),
-    [(10, 0, 0, False), (11, 0, 0, True), (11, 208, 0, True), (11, 209, 0, False), (11, 0, 300, True)],
+    [
+        (3, 0, 0, False),
+        (4, 0, 0, True),
+        (5, 4, 0, True),
+        (5, 5, 0, False),
+        (11, 0, 0, True),
+        (11, 208, 0, True),
+        (11, 209, 0, False),
+        (11, 0, 300, True),
+    ],
 )
 def test_a_column_that_does_not_fit_fails_the_run_after_all_is_delivered(box, bad, good, absent, is_too_many):
     values = [{"spent": "many"}] * bad + [{"spent": 1}] * good + [{"spent": None}, {"name": "A"}] * absent

@@ -76,6 +76,22 @@ def test_a_list_that_was_emptied_by_hand_is_seen_in_a_run_without_changes(box, r
         assert "--full-refresh" in result.message
 
 
+@pytest.mark.parametrize(
+    ("members", "left", "enters", "is_failure"),
+    [(8, 0, 0, True), (4, 0, 0, True), (8, 3, 0, True), (8, 4, 0, False), (8, 0, 2, True), (3, 0, 0, False)],
+)
+def test_a_small_list_that_lacks_most_of_its_members_fails_the_run(box, members, left, enters, is_failure):
+    runs = AudienceRuns(quick_config(box))
+    assert runs.run(*map(enter, PEOPLE[:members]), members={VIP: members}).code == 0
+    for address in PEOPLE[left:members]:
+        box.account.leave(box.account.list_id(LIST), address)
+    newer = [enter(f"new{number}@example.com") for number in range(enters)]
+    for records in (newer, []):
+        result = runs.run(*records, members={VIP: members + enters})
+        assert (result.code == 2) is is_failure, result.log
+        assert "missing: run once with --full-refresh" in result.log
+
+
 def test_a_few_who_were_taken_off_by_hand_are_a_warning_in_every_run(box, runs, list_id):
     for address in PEOPLE[:3]:
         box.account.leave(list_id, address)
