@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
+import time
 import typing as t
 from dataclasses import dataclass
 
 from target_cordial.cordial.answers import count_of, job_id_of, mapping, seconds_between
 from target_cordial.cordial.connection import Connection, items
-from target_cordial.cordial.errors import CordialError, InvalidValueError
+from target_cordial.cordial.errors import CordialError, InvalidValueError, UnansweredError
 
 JOB_ID_FIELDS = ("jobId", "_id", "id", "jobID", "job_id")
 JOBS_PER_PAGE = 100
 MAX_JOB_PAGES = 200
+FIRST_LOOK_SECONDS = 0.5
+"""A job of few rows is done by then; later looks are further and further apart."""
 
 FINAL_STATUSES = ("Done", "Failed")
 UNFINISHED_STATUSES = ("Scheduled", "Pending", "Processing", "Throttled")
@@ -116,6 +120,31 @@ class JobCalls:
         """One job, or None if Cordial does not know it (yet)."""
         reply = self._connection.get(f"{_PATH}/{job_id}", absent=None)
         return None if reply is None else Job.from_reply(mapping(reply), job_id)
+
+    def follow(self, job_id: str, *, patience: float, interval: float) -> Job | None:
+        """Wait until a job is final: Done or Failed; None if it shows no progress.
+
+        Args:
+            job_id: The job.
+            patience: For so many seconds without progress it is waited.
+            interval: The longest time between two looks, in seconds.
+        """
+        progress: Job | None = None
+        progressed_at = time.monotonic()
+        wait = min(FIRST_LOOK_SECONDS, interval)
+        while True:
+            job = None
+            with contextlib.suppress(UnansweredError):
+                job = self.find(job_id)
+            if job is not None and job.is_final:
+                return job
+            # No answer is no progress: a job whose answers come and go would be waited for without end.
+            if job is not None and job != progress:
+                progress, progressed_at = job, time.monotonic()
+            elif time.monotonic() - progressed_at > patience:
+                return None
+            time.sleep(wait)
+            wait = min(2 * wait, interval)
 
     def imports(self, status: str, since: dt.datetime | None = None) -> t.Iterator[Job]:
         """All import jobs of one of Cordial's statuses, child jobs too, but for those that started before a time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import time
 from dataclasses import dataclass
@@ -10,13 +9,11 @@ from dataclasses import dataclass
 from lytics_to_cordial.errors import TransientError
 from target_cordial.cordial.api import Cordial
 from target_cordial.cordial.errors import UnansweredError
-from target_cordial.cordial.jobs import FINAL_STATUSES, UNFINISHED_STATUSES, Job
+from target_cordial.cordial.jobs import FINAL_STATUSES, FIRST_LOOK_SECONDS, UNFINISHED_STATUSES, Job
 from target_cordial.settings import Settings
 
 LOOKUPS = 12
 """How often a job is looked for, a poll interval apart: the grace for a new job to be listed."""
-FIRST_LOOK_SECONDS = 0.5
-"""An import of few rows is done by then; later looks are further and further apart."""
 JOBS_PAGE = "https://admin.cordial.io (Data, Data jobs)"
 
 
@@ -56,7 +53,7 @@ class Jobs:
         Raises:
             ImportFailedError: If it failed, or showed no progress.
         """
-        time.sleep(self._first_wait)
+        time.sleep(min(FIRST_LOOK_SECONDS, self.settings.poll_interval_seconds))
         return self.wait_until_done(job_id, name)
 
     def wait_for(self, job_id: str, name: str) -> Job:
@@ -70,26 +67,16 @@ class Jobs:
                 f"Cordial lists import {name} without an id that target-cordial knows, so it cannot be followed: wait until it is "
                 f"done in {JOBS_PAGE}, then run again."
             )
-        progress: Job | None = None
-        progressed_at = time.monotonic()
-        wait = self._first_wait
-        while True:
-            job = None
-            with contextlib.suppress(UnansweredError):
-                job = self.cordial.jobs.find(job_id)
-            if job is not None and job.is_final:
-                return job
-            # No answer is no progress: a job whose answers come and go would be waited for without end.
-            if job is not None and job != progress:
-                progress, progressed_at = job, time.monotonic()
-            elif time.monotonic() - progressed_at > self.settings.import_timeout_seconds:
-                raise ImportFailedError(
-                    f"Import {name} (job {job_id}) has shown no progress for {self.settings.import_timeout_seconds:g} seconds: "
-                    f"look at the job in {JOBS_PAGE}, then run again, or set import_timeout_seconds higher; "
-                    "what it holds is not acknowledged."
-                )
-            time.sleep(wait)
-            wait = min(2 * wait, self.settings.poll_interval_seconds)
+        patience = self.settings.import_timeout_seconds
+        job = self.cordial.jobs.follow(
+            job_id, patience=patience, interval=self.settings.poll_interval_seconds
+        )
+        if job is None:
+            raise ImportFailedError(
+                f"Import {name} (job {job_id}) has shown no progress for {patience:g} seconds: look at the job in {JOBS_PAGE}, then run "
+                "again, or set import_timeout_seconds higher; what it holds is not acknowledged."
+            )
+        return job
 
     def wait_until_done(self, job_id: str, name: str) -> Job:
         """Wait until a job is done.
@@ -147,10 +134,6 @@ class Jobs:
                 break
             settled = ids if is_fresh else None
         return relatives
-
-    @property
-    def _first_wait(self) -> float:
-        return min(FIRST_LOOK_SECONDS, self.settings.poll_interval_seconds)
 
     def pause(self) -> None:
         """Wait until it is time to ask Cordial again."""

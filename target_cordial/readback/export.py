@@ -151,27 +151,21 @@ class Exporter:
 
     def _follow(self, job_id: str) -> Job:
         """Wait until an export is done."""
-        progress: Job | None = None
-        progressed_at = time.monotonic()
-        while True:
-            job = None
-            with contextlib.suppress(UnansweredError):
-                job = self.cordial.jobs.find(job_id)
-            if job is not None and job.status == "Failed":
-                raise ExportFailedError(
-                    f"The export failed in Cordial (job {job_id}): check export_destination, export_username and export_password as seen "
-                    "from Cordial's side, then run again."
-                )
-            if job is not None and job.is_final:
-                return job
-            if job is not None and job != progress:
-                progress, progressed_at = job, time.monotonic()
-            elif time.monotonic() - progressed_at > self.settings.import_timeout_seconds:
-                raise ExportFailedError(
-                    f"The export (job {job_id}) has shown no progress for {self.settings.import_timeout_seconds:g} seconds: look at the "
-                    "job in Cordial, then run again, or set import_timeout_seconds higher."
-                )
-            self._pause()
+        patience = self.settings.import_timeout_seconds
+        job = self.cordial.jobs.follow(
+            job_id, patience=patience, interval=self.settings.poll_interval_seconds
+        )
+        if job is None:
+            raise ExportFailedError(
+                f"The export (job {job_id}) has shown no progress for {patience:g} seconds: look at the job in Cordial, then run again, or "
+                "set import_timeout_seconds higher."
+            )
+        if job.status == "Failed":
+            raise ExportFailedError(
+                f"The export failed in Cordial (job {job_id}): check export_destination, export_username and export_password as seen "
+                "from Cordial's side, then run again."
+            )
+        return job
 
     def _fetch(self, tokens: Sequence[str], *, is_empty: bool) -> list[Path]:
         """Wait until the files are there and grow no more, and fetch them."""
