@@ -5,25 +5,19 @@ from __future__ import annotations
 FEW = 10
 """So many pass whatever the percentage: a small audience moves by large shares."""
 VERY_FEW = 3
-"""So many pass also where they are most of what there is."""
-MOST_PERCENT = 50
+"""So many pass also where they are what a whole list is made of."""
 OFF_PERCENT = 100
 """The percentage that switches a limit off."""
 
 
-def too_many(part: int, whole: int, max_percent: float, *, leaves_nobody: bool | None = None) -> bool:
-    """Whether a part is more than a limit allows.
-
-    It is if it is more than ten and more than the percentage. Ten can be a whole list, and a list that is wrong as a whole is no small
-    matter: so more than three are too many as well where they are most of it.
+def too_many(part: int, whole: int, max_percent: float, *, is_grave: bool = False) -> bool:
+    """Whether a part is more than a limit allows: more than ten and more than the percentage.
 
     Args:
         part: How many.
         whole: Of how many.
         max_percent: The limit.
-        leaves_nobody: Of exits, which are right also where most go: whether nobody stays.
+        is_grave: Whether ten are a small list as a whole, of which nobody would stay, say: more than three are too many then.
     """
-    if max_percent >= OFF_PERCENT:
-        return False
-    is_most = part * 100 > max(max_percent, MOST_PERCENT) * whole if leaves_nobody is None else leaves_nobody
-    return (part > FEW and part * 100 > max_percent * whole) or (part > VERY_FEW and is_most)
+    is_over = part > FEW and part * 100 > max_percent * whole
+    return max_percent < OFF_PERCENT and (is_over or (is_grave and part > VERY_FEW))

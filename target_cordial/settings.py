@@ -222,7 +222,7 @@ class Settings:
     )
     max_reject_percent: float = setting(
         "Most rejects in percent",
-        "More rejected records than this part of the input fail the run, and so do more values of a column that do not fit. Rejects for the identifier are held against the list, if that is larger. Up to 10 pass, unless more than 3 are most of it. 100 switches the limit off.",
+        "More rejected records than this part of the input fail the run, and so do more values of a column that do not fit. Rejects for the identifier are held against the list, if that is larger. Up to 10 pass. 100 switches the limit off.",
         default=5,
         minimum=0,
         maximum=100,

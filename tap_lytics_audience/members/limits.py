@@ -24,7 +24,7 @@ def check_exits(
     Raises:
         UserError: If they may not.
     """
-    if not too_many(exits, members, max_exit_percent, leaves_nobody=leaves_nobody):
+    if not too_many(exits, members, max_exit_percent, is_grave=leaves_nobody):
         return
     who, why = f"{exits} of {members}", f"more than max_exit_percent ({max_exit_percent:g} %) allows"
     if leaves_nobody:
@@ -89,7 +89,7 @@ def check_identified(audience: str, profiles: int, identifier: str, max_exit_per
     Raises:
         UserError: If nobody said that it is.
     """
-    if too_many(profiles, profiles, max_exit_percent):
+    if too_many(profiles, profiles, max_exit_percent, is_grave=True):
         raise UserError(
             f"None of the {profiles} profiles of audience {audience!r} has {identifier}, so nobody of it was sent: correct identifier_field, "
             "or take it out of audiences; if they all lost it, run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."

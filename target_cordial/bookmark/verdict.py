@@ -64,7 +64,7 @@ def judge(counts: Counts, max_percent: float) -> Verdict:
     surplus = max(expected, counts.contacts - counts.members)
     grown = counts.contacts - counts.members - before
     if missing:
-        is_failure = too_many(missing, counts.members, max_percent)
+        is_failure = too_many(missing, counts.members, max_percent, is_grave=2 * missing > counts.members)
         sentence = f"{counts.label}: {missing:,} of {counted(counts.members, 'member')} {'are' if missing > 1 else 'is'} missing: {_CURE}."
         return Verdict(sentence, is_failure, surplus, is_missing=True)
     is_told = grown > 0 if counts.surplus is None else grown > FEW
@@ -77,6 +77,6 @@ def judge(counts: Counts, max_percent: float) -> Verdict:
 def too_few_contacts(label: str, rows: int, contacts: int, max_percent: float) -> Verdict:
     """Hold the contacts on a list against the contacts that a run without exits imported for it."""
     missing = max(0, rows - contacts)
-    is_failure = too_many(missing, rows, max_percent)
+    is_failure = too_many(missing, rows, max_percent, is_grave=2 * missing > rows)
     sentence = f"{label}: {counted(rows, 'contact')} {'were' if rows > 1 else 'was'} imported for it, and it holds {contacts:,}: look at the jobs in Cordial."
     return Verdict(sentence if missing else "", is_failure, 0, is_missing=missing > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.limits import FEW, MOST_PERCENT, too_many
+from lytics_to_cordial.limits import FEW, too_many
 
 HOPELESS_REJECTS = 10_000
 """With so many rejects, too many for what was read so far, the end of the input is not waited for."""
@@ -15,7 +15,7 @@ class ExitsHeldError(UserError):
 
 def mostly_lost(lost: int, rows: int) -> bool:
     """Whether Cordial rejected, or did not count, most rows of a file that has more than a few."""
-    return rows > FEW and too_many(lost, rows, MOST_PERCENT)
+    return rows > FEW and 2 * lost > rows
 
 
 def too_many_removals(exits: int, contacts: int, max_percent: float) -> bool:
@@ -26,4 +26,4 @@ def too_many_removals(exits: int, contacts: int, max_percent: float) -> bool:
         contacts: Contacts on the list.
         max_percent: The setting.
     """
-    return too_many(exits, contacts, max_percent, leaves_nobody=exits >= contacts > 0)
+    return too_many(exits, contacts, max_percent, is_grave=exits >= contacts > 0)

@@ -6,7 +6,7 @@ import logging
 import typing as t
 
 from lytics_to_cordial.errors import UserError
-from lytics_to_cordial.limits import FEW, too_many
+from lytics_to_cordial.limits import too_many
 from lytics_to_cordial.progress import counted
 from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.jobs import JOBS_PAGE
@@ -40,7 +40,6 @@ class Outcomes:
         self.named: set[str] = set()
         self.acknowledged = 0
         self.contacts: t.Callable[[], int] = lambda: 0
-        self._exits = t.Counter[bool]()
         self._rejects = rejects
         self._max_percent = max_reject_percent
 
@@ -52,7 +51,6 @@ class Outcomes:
         self.totals.without_contact += reject.lacks_contact
         if reject.exit_from is not None:
             self.totals.exits_failed[reject.exit_from] += 1
-            self._exits[reject.lacks_contact] += 1
 
     def count_values(self, values: t.Counter[str], skipped: t.Iterable[SkippedValue]) -> None:
         """Count the values of records by column, and report those that their contacts go without."""
@@ -149,14 +147,11 @@ class Outcomes:
     def _rejected(self) -> list[tuple[int, int, str]]:
         """Rejects of each kind, what they are held against, and the kind in words.
 
-        Bad identifiers are held against the list, too: a dozen on a quiet day are few. And so are ten of any kind; exits among these hold
-        nothing back, as each of them ends the run with 2.
+        Bad identifiers are held against the list, too: a dozen on a quiet day are few.
         """
         totals = self.totals
-        bad = totals.without_contact
-        others = self._rejects.count - bad + totals.rejected
-        larger = max(self.records, self.contacts())
+        others = self._rejects.count - totals.without_contact + totals.rejected
         return [
-            (bad if bad > FEW else bad - self._exits[True], larger, " for their identifier"),
-            (others, self.records, "") if others > FEW else (others - self._exits[False], larger, ""),
+            (totals.without_contact, max(self.records, self.contacts()), " for their identifier"),
+            (others, self.records, ""),
         ]

@@ -133,12 +133,7 @@ def test_too_many_rejects_fail_the_run_after_the_good_enters_went_and_hold_back_
 @pytest.mark.parametrize(
     ("rejects", "records", "on_list", "pass_"),
     [
-        (3, 3, 0, True),
-        (4, 4, 0, False),
-        (5, 10, 0, True),
-        (6, 10, 0, False),
-        (10, 10, 0, False),
-        (10, 10, 20, True),
+        (10, 10, 0, True),
         (11, 11, 0, False),
         (11, 219, 0, False),
         (11, 220, 0, True),
@@ -179,15 +174,15 @@ def test_other_rejects_are_held_against_the_records_alone(box):
 def test_the_sentence_of_too_many_rejects_says_what_is_acknowledged(box):
     with started(quick_config(box)) as running:
         running.write(
-            [AUDIENCE_SCHEMA, *[enter(f"nobody {number}") for number in range(3)], state({"at": 3})]
+            [AUDIENCE_SCHEMA, *[enter(f"nobody {number}") for number in range(10)], state({"at": 10})]
         )
-        assert running.next_state() == {"at": 3}
-        running.write([*[enter(f"nobody {number}") for number in range(30)], state({"at": 33})])
+        assert running.next_state() == {"at": 10}
+        running.write([*[enter(f"nobody {number}") for number in range(30)], state({"at": 40})])
         running.end_input()
         result = running.result()
     assert result.code != 0
-    assert "so nothing after the first 3 records is acknowledged" in result.message
-    assert result.states == [{"at": 3}]
+    assert "so nothing after the first 10 records is acknowledged" in result.message
+    assert result.states == [{"at": 10}]
 
 
 def test_a_limit_that_is_switched_off_is_told_in_each_run(box):
