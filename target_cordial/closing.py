@@ -124,7 +124,7 @@ def exit_problems(failed: Counter[str], earlier: int, place: str) -> list[str]:
         )
     if sentences:
         sentences.append(
-            "Take these contacts off by hand, or by a mirror that ends equal, then run once with "
+            "Take these contacts off by a mirror that ends equal, with the storage_url of this pipeline, or by hand, and then run once with "
             "TARGET_CORDIAL_ACCEPT_REJECTED_EXITS=true; until then every run says so."
         )
     return sentences

@@ -43,7 +43,7 @@ from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
 from target_cordial.run_name import RUN_TIME_FORMAT
 from target_cordial.settings import Settings
-from target_cordial.storage.delivered_runs import begin_delivery
+from target_cordial.storage.delivered_runs import begin_delivery, mirrors
 from target_cordial.storage.location import Location
 from target_cordial.storage.storage import Storage
 
@@ -168,6 +168,7 @@ class Run:
         run = self.bookmarks.tap_run
         if run is not None and run.ledger and self._settings.mode != "audit":
             begin_delivery(self._storage, run.ledger, run.number)
+        self.bookmarks.take_mirrors(mirrors(self._storage))
 
     def _look_up_lists(self, attributes: t.Mapping[str, Attribute]) -> Lists | None:
         """Find the lists that earlier runs filled."""
@@ -199,6 +200,8 @@ class Run:
         elif self.bookmarks.streams:
             # Nothing changed, as far as the tap knows; in Cordial something may have.
             self._lists = self._look_up_lists({})
+            if self.bookmarks.is_burdened and self._plan is None:
+                self.bookmarks.take_mirrors(mirrors(self._storage))
         self.bookmarks.complete()
         problems: list[str] = []
         if self._plan is None and self._lists is not None:

@@ -269,7 +269,7 @@ class Settings:
     )
     accept_rejected_exits: bool = setting(
         "Accept rejected exits",
-        "Let go of the exits of earlier runs that could not be done. Until this was set once, every run fails and says how many there are. Safe once these contacts are off their lists, by hand or by a mirror that ended equal.",
+        "Let go of the exits of earlier runs that could not be done. Until this was set once, or a mirror with the same storage_url ended equal, every run fails and says how many there are. Safe once these contacts are off their lists.",
         default=False,
     )
     plan_only: bool = setting(

@@ -18,6 +18,7 @@ from target_cordial.intake.marks import Marks
 from target_cordial.intake.rows import RowWriter
 from target_cordial.readback.export import Exporter
 from target_cordial.settings import Settings
+from target_cordial.storage.delivered_runs import note_mirrors
 
 
 class AuditRun:
@@ -86,3 +87,5 @@ class AuditRun:
         audits = mirror(auditor, self._delivery) if settings.mode == "mirror" else auditor.audit()
         if settings.mode == "audit" or not settings.plan_only:
             raise_unequal(audits, mode=settings.mode, place=settings.audits_url)
+        if settings.mode == "mirror" and settings.list_action == "sync" and not settings.plan_only:
+            note_mirrors(exporter.storage, [each.id for each in self.members.lists if each is not None])

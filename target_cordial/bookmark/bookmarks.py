@@ -144,6 +144,25 @@ class Bookmarks:
                 kept = {**entry.surplus, audience: surplus}
                 self._entries[stream] = dataclasses.replace(entry, surplus=kept)
 
+    @property
+    def is_burdened(self) -> bool:
+        """Whether a mirror would settle something of earlier runs."""
+        return any(entry.exits_open or any(entry.surplus.values()) for entry in self._entries.values())
+
+    def take_mirrors(self, mirrors: t.Mapping[int, int]) -> None:
+        """Let go of what is open of lists that a mirror made equal to their members since.
+
+        Args:
+            mirrors: A number for the last mirror of each list by its id.
+        """
+        for stream, entry in self._entries.items():
+            last = min((mirrors.get(known.id, 0) for known in entry.lists.values()), default=0)
+            if last > entry.mirrored:
+                settled = dict.fromkeys(entry.surplus, 0)
+                self._entries[stream] = dataclasses.replace(
+                    entry, exits_open=0, surplus=settled, mirrored=last
+                )
+
     def complete(self) -> None:
         """Note that everything up to the end of the input is in Cordial."""
         self._is_complete = True
@@ -160,7 +179,7 @@ class Bookmarks:
                 )
                 state = with_entry(state, stream, whole)
             elif exits_open:
-                state = with_entry(state, stream, Entry(exits_open=exits_open))
+                state = with_entry(state, stream, Entry(exits_open=exits_open, mirrored=entry.mirrored))
         return state
 
     def _may_be_written(self, stream: str, state: State) -> bool:
@@ -206,7 +225,10 @@ class Bookmarks:
         """A stream's new entry with what holds of the earlier one, which the settings must not contradict."""
         before = read_entry(first, stream) or Entry()
         new = dataclasses.replace(
-            new, storage_url=before.storage_url, exits_open=self._exits_still_open(before)
+            new,
+            storage_url=before.storage_url,
+            exits_open=self._exits_still_open(before),
+            mirrored=before.mirrored,
         )
         self._remembered[stream] = Entry(storage_url=before.storage_url)
         if not is_used(first, stream):

@@ -39,6 +39,7 @@ class _Stored(msgspec.Struct):
     account: str = ""
     storage_url: str = ""
     exits_open: _Count = 0
+    mirrored: _Count = 0
     values_skipped: str = "{}"
 
 
@@ -55,6 +56,7 @@ class Entry:
         account: What tells the account from others: `id:` or `key:` and a short hash.
         storage_url: Where import files were put last.
         exits_open: Exits that could not be done, and that nobody has accepted yet.
+        mirrored: The number of the last mirror of all its lists.
         values_skipped: Values that did not fit since the last run without a state, by column.
     """
 
@@ -66,6 +68,7 @@ class Entry:
     account: str = ""
     storage_url: str = ""
     exits_open: int = 0
+    mirrored: int = 0
     values_skipped: t.Mapping[str, int] = field(default_factory=dict)
 
 
@@ -107,6 +110,7 @@ def read_entry(state: State, stream: str) -> Entry | None:
         account=stored.account,
         storage_url=stored.storage_url,
         exits_open=stored.exits_open,
+        mirrored=stored.mirrored,
         values_skipped=values_skipped,
     )
 
@@ -128,6 +132,7 @@ def with_entry(state: State, stream: str, entry: Entry) -> State:
         account=entry.account,
         storage_url=entry.storage_url,
         exits_open=entry.exits_open,
+        mirrored=entry.mirrored,
         values_skipped=canonical(dict(entry.values_skipped)),
     )
     bookmark = {**bookmarks[name], KEY: msgspec.to_builtins(stored)}

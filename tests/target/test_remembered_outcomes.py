@@ -7,7 +7,8 @@ import pytest
 
 from target_cordial.bookmark.bookmarks import Bookmarks
 from target_cordial.settings import Settings
-from tests.target.following import AudienceRuns, PeopleRuns
+from tests.target.auditing import audit
+from tests.target.following import AudienceRuns, PeopleRuns, audience_id
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
@@ -96,8 +97,8 @@ def test_exits_that_could_not_be_done_end_every_run_until_they_are_accepted(box)
         assert result.code != 0
         assert "2 exits could not be done in earlier runs" in result.message
         assert (
-            "by hand, or by a mirror that ends equal, then run once with TARGET_CORDIAL_ACCEPT_REJECTED_EXITS=true"
-            in result.message
+            "by a mirror that ends equal, with the storage_url of this pipeline, or by hand, and then run once with "
+            "TARGET_CORDIAL_ACCEPT_REJECTED_EXITS=true" in result.message
         )
         assert runs.entry["exits_open"] == 2
         assert (BOB in box.list_members(LIST)) is bool(records), "they keep nobody else from arriving"
@@ -107,6 +108,25 @@ def test_exits_that_could_not_be_done_end_every_run_until_they_are_accepted(box)
     assert accepted.code == 0, accepted.log
     assert "2 exits of earlier runs could not be done, which is accepted now" in accepted.log
     assert runs.run(members={VIP: 2}).code == 0
+
+
+def test_a_mirror_that_ends_equal_settles_what_was_open_before_it(box):
+    runs = AudienceRuns(quick_config(box, null_values="clear"))
+    assert runs.run(enter(ADA), enter(BOB), members={VIP: 2}).code == 0
+    box.account.put_contact("eve@example.com", {}, "none")
+    box.account.join(box.account.list_id(LIST), "eve@example.com")
+    runs.entry["exits_open"] = 1
+    runs.entry["surplus"] = f'{{"{audience_id(VIP)}": 1}}'
+    assert runs.run(members={VIP: 2}).code == 2
+    assert audit(box, {ADA: {}, BOB: {}}, mode="mirror", plan_only=True).code == 0
+    assert runs.run(members={VIP: 2}).code == 2, "a plan settles nothing"
+    assert audit(box, {ADA: {}, BOB: {}}, mode="mirror").code == 0
+    settled = runs.run(members={VIP: 2})
+    assert settled.code == 0, settled.log
+    assert "missing" not in settled.log
+    assert (runs.entry["exits_open"], runs.entry["surplus"]) == (0, f'{{"{audience_id(VIP)}":0}}')
+    runs.entry["exits_open"] = 1
+    assert runs.run(enter(ADA), members={VIP: 2}).code == 2, "no earlier mirror settles what came after it"
 
 
 def test_an_exit_that_cordial_rejects_is_open_until_it_is_accepted(box):
