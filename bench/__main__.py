@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import difference, pipeline, shapes, tap, target
+from bench import difference, pipeline, receiver, shapes, tap, target
 from bench.peers import Peers
 from bench.setting import Setting
 from bench.table import Line, markdown
@@ -24,6 +24,8 @@ BENCHMARKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
     "pipeline": pipeline.speed,
     "meltano": pipeline.meltano,
     "difference": difference.speed,
+    "receiver": receiver.speed,
+    "receiver-freshness": receiver.freshness,
 }
 
 
