@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MELTANO_CLI_LOG_LEVEL ?= info
 
 .DEFAULT_GOAL := help
-.PHONY: help install plugins reset demo test test-pythons audit bench dist lint clean
+.PHONY: help install plugins reset demo test test-pythons audit fleet bench dist lint clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -49,6 +49,9 @@ demo: reset ## a sync from an audience of made-up people, and the proof that the
 test: $(VENV)/.compiled ## all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
+fleet: $(VENV)/.compiled ## Airflow and Dagster run twelve audiences while workers are killed; installs both elsewhere; a quarter of an hour
+	FLEET=1 $(BIN)/python -m pytest tests/fleet
+
 bench: $(VENV)/.compiled ## both plugins against others, side by side; 40 minutes on two quiet cores
 	$(BIN)/python -m bench
 
@@ -61,7 +64,7 @@ dist: install ## wheel and source distribution, in dist: built, checked, and tri
 	$(BIN)/twine check --strict dist/*
 	DIST=dist $(BIN)/python -m pytest tests/release
 
-lint: install ## style, types, spelling, workflows, and that the lock file is up to date
+lint: install ## style, types, spelling, workflows, image, manifests, and that the lock file is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -70,6 +73,8 @@ lint: install ## style, types, spelling, workflows, and that the lock file is up
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.meltano meltano.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/kubernetes-validate --quiet --strict orchestrate/kubernetes/*.yaml
 	$(BIN)/zizmor --quiet --offline --pedantic .github
 
 audit: install ## whether a dependency has a hole that is published; asks osv.dev
