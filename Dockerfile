@@ -7,7 +7,7 @@ COPY tap_lytics_audience tap_lytics_audience
 COPY target_cordial target_cordial
 COPY lytics_to_cordial lytics_to_cordial
 # Versions are those of uv.lock. Compiled now, as later nobody may write beside the files.
-RUN UV_PROJECT_ENVIRONMENT=/opt/pipeline UV_PYTHON_DOWNLOADS=never uv sync --quiet --locked --no-default-groups --group fleet --extra s3 --extra sftp \
+RUN UV_PROJECT_ENVIRONMENT=/opt/pipeline UV_PYTHON_DOWNLOADS=never uv sync --quiet --locked --no-default-groups --group fleet --extra receiver --extra s3 --extra sftp \
   --no-editable --compile-bytecode --link-mode copy
 
 FROM python:3.13-slim
