@@ -90,7 +90,12 @@ def append(files: t.Any, path: str, content: bytes) -> None:
     if isinstance(files, PrivateFileSystem):
         files.append(path, content)
     elif protocols_of(files) & _CAN_APPEND:
-        with files.open(path, "ab") as file:
+        try:
+            file = files.open(path, "ab")
+        except FileNotFoundError:
+            files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            file = files.open(path, "ab")
+        with file:
             file.write(content)
     else:
         files.invalidate_cache()
@@ -100,6 +105,9 @@ def append(files: t.Any, path: str, content: bytes) -> None:
 
 def protocols_of(files: t.Any) -> set[str]:
     """The schemes of a file system's URLs."""
+    if any(kind.__name__ == "SSHFileSystem" for kind in type(files).__mro__):
+        # sshfs names none.
+        return {"sftp", "ssh"}
     return {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
 
 

@@ -124,10 +124,7 @@ class SharedFile:
 
 def _is_plain(files: t.Any) -> bool:
     """Whether files have names and no versions, and can be made exclusively, moved, and written in place."""
-    # sshfs names no protocol.
-    return isinstance(files, LocalFileSystem) or "SSHFileSystem" in {
-        kind.__name__ for kind in type(files).__mro__
-    }
+    return isinstance(files, LocalFileSystem) or "sftp" in protocols_of(files)
 
 
 def _version(info: t.Mapping[str, t.Any]) -> str | None:

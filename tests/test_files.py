@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 import fsspec
@@ -104,12 +105,35 @@ def test_all_files_are_told_with_size_and_time_and_read_at_once(request, kind):
     assert folder.read_many([]) == []
 
 
-@pytest.mark.parametrize("kind", ["local", "bucket", "memory"])
+@pytest.mark.parametrize("kind", ["local", "bucket", "memory", "sftp"])
 def test_what_is_appended_comes_after_what_was_there(request, kind):
     folder = request.getfixturevalue(kind)
     for _ in range(3):
         folder.append("runs.jsonl", b"{}\n")
     assert folder.read("runs.jsonl") == b"{}\n" * 3
+
+
+@pytest.mark.parametrize("kind", ["local", "sftp"])
+def test_runs_that_add_to_one_file_at_once_lose_no_line(request, kind):
+    first = request.getfixturevalue(kind)
+    second = (
+        first
+        if kind == "local"
+        else Folder("sftp://h/x", setting="journal_url", open_files=first._open_files)
+    )
+    lines = [b"%d\n" % number for number in range(40)]
+    first.append("runs.jsonl", b"")
+    writers = [
+        threading.Thread(
+            target=lambda folder=folder, own=own: [folder.append("runs.jsonl", line) for line in own]
+        )
+        for folder, own in ((first, lines[:20]), (second, lines[20:]))
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert sorted(first.read("runs.jsonl").splitlines(keepends=True)) == sorted(lines)
 
 
 def test_a_file_on_this_machine_and_new_folders_are_their_owners_alone(local, tmp_path):
