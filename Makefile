@@ -50,7 +50,7 @@ test: $(VENV)/.compiled ## all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 fleet: $(VENV)/.compiled ## Airflow and Dagster run twelve audiences while workers are killed; installs both elsewhere; a quarter of an hour
-	FLEET=1 $(BIN)/python -m pytest tests/fleet
+	FLEET=1 $(BIN)/python -m pytest --timeout=5400 tests/fleet
 
 bench: $(VENV)/.compiled ## both plugins against others, side by side; 40 minutes on two quiet cores
 	$(BIN)/python -m bench

@@ -25,7 +25,7 @@ AT_ONCE = 4
 KILLS_OF_ONE = 2
 """Fewer than the engines try again."""
 KILLS = 10
-SECONDS = 1800
+SECONDS = 3600
 
 
 class Fleet:
