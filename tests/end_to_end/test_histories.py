@@ -286,6 +286,12 @@ class Outside:
     def excuse(self, what: str) -> None:
         self.worker.excuses.add(what)
 
+    def forget(self, what: str) -> None:
+        """No ledger knows any more who is on the list, nor does a number tell that what was read from it is old."""
+        self.excuse(what)
+        self.worker.unsure_of |= self.worker.on_list()
+        self.worker.read_ahead.clear()
+
     def known(self) -> int | None:
         return next((id_ for id_ in self.worker.lists if id_ in self.box.account.lists()), None)
 
@@ -318,8 +324,7 @@ class Outside:
     def lose_the_ledger(self, _: int) -> None:
         if self.ledger.exists():
             shutil.rmtree(self.ledger)
-            self.excuse("ledger lost")
-            self.worker.unsure_of |= self.worker.on_list()
+            self.forget("ledger lost")
 
     def keep_a_copy_of_the_ledger(self, _: int) -> None:
         shutil.rmtree(self.copy, ignore_errors=True)
@@ -330,8 +335,7 @@ class Outside:
         if self.copy.exists():
             shutil.rmtree(self.ledger, ignore_errors=True)
             shutil.copytree(self.copy, self.ledger)
-            self.excuse("ledger restored")
-            self.worker.unsure_of |= self.worker.on_list()
+            self.forget("ledger restored")
 
     def lose_the_state(self, _: int) -> None:
         self.worker.states.append(None)
