@@ -30,7 +30,7 @@ from target_cordial.intake.fields import field_schema
 from target_cordial.intake.fit import types_of
 from target_cordial.intake.list_names import ListTemplate
 from target_cordial.intake.mapping import Mapping
-from target_cordial.readback.single_contacts import NOBODY
+from target_cordial.readback.single_contacts import MOST, NOBODY
 from target_cordial.settings import Settings
 from target_cordial.storage.storage import Storage, folder_beside
 from target_cordial.trial.trial import Trial
@@ -75,6 +75,8 @@ def check_by_command(
     _check_places(settings, journal, checklist)
     if settings.mode != "changes":
         _check_export(settings, open_storage, checklist)
+    elif not settings.plan_only and not checklist.failures:
+        _check_naming(open_storage, checklist)
     if not options.fetch:
         checklist.untried(
             "fetch", "starting an import, and Cordial's way to the storage: --check --fetch tries both"
@@ -153,6 +155,22 @@ def _check_reading(settings: Settings, cordial: Cordial, checklist: Checklist) -
     else:
         checklist.ok(
             "contacts", "the key may read single contacts, so that rows that Cordial rejects are named"
+        )
+
+
+def _check_naming(open_storage: t.Callable[[], Storage], checklist: Checklist) -> None:
+    """See whether Cordial can be asked for an export, which a run can do without."""
+    try:
+        open_storage().destination()
+    except UserError as error:
+        checklist.note(
+            "contacts",
+            f"rows of files with more than {MOST} rows can be counted, but not named in the reject file: {error}",
+        )
+    else:
+        checklist.untried(
+            "contacts",
+            f"naming rows also of files with more than {MOST} rows, if the key may use contactexports (POST): it takes an export",
         )
 
 

@@ -284,6 +284,7 @@ class Run:
             run_started_at=dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1),
             kinds=kinds,
             stopping=self.delivery.stopping,
+            exporter=self._exporter(),
         )
         for url in self.bookmarks.storage_urls:
             wait_for_imports(importer, Location.parse(url, "storage_url").tag)

@@ -15,7 +15,7 @@ from lytics_to_cordial.database import Database
 from lytics_to_cordial.errors import TransientError, UserError
 from lytics_to_cordial.progress import counted
 from target_cordial.audit.activity import Activity, MovedError
-from target_cordial.audit.compare import Rules, compare, create_differences
+from target_cordial.audit.compare import create_differences, find_differences
 from target_cordial.audit.members import Members
 from target_cordial.audit.receipts import Receipts
 from target_cordial.cordial.lists import ContactList
@@ -111,25 +111,28 @@ class Auditor:
         if self._receipts is not None and settings.mode == "audit":
             ids = [0 if each is None else each.id for each in self.members.lists]
             can_move = self._receipts.load_last(self.tables, ids)
-        rules = Rules(
-            self.rows.columns,
-            self.null_marker,
-            counts_extra=settings.list_action == "sync",
-            counts_unknown=settings.import_strategy == "upsert",
-        )
+        counts_extra = settings.list_action == "sync"
         create_differences(self.tables)
         audits: dict[str, ListAudit] = {}
         kept: list[dict[str, t.Any]] = []
         for number, target_list in enumerate(self.members.lists):
             name, list_id = (NO_LIST, 0) if target_list is None else (target_list.name, target_list.id)
-            counts = compare(self.tables, number, name, list_id, rules, has_list=target_list is not None)
+            counts = find_differences(
+                self.tables,
+                number,
+                target_list,
+                self.rows.kinds,
+                self.null_marker,
+                counts_extra=counts_extra,
+                counts_unknown=settings.import_strategy == "upsert",
+            )
             if target_list is not None and counts["contacts"] != sizes[list_id]:
                 raise CountError(
                     f"Cordial counts {sizes[list_id]:,} contacts on list {name!r} and exported {counts['contacts']:,} of it, so it cannot be "
                     "compared: run again; if it stays so, export_audience_key leaves out some."
                 )
             audit = ListAudit(
-                self._verdict(counts, list_id, can_move=list_id in can_move, rules=rules),
+                self._verdict(counts, list_id, can_move=list_id in can_move, counts_extra=counts_extra),
                 rejected=self.members.rejects,
                 **counts,
             )
@@ -147,8 +150,10 @@ class Auditor:
     def _mask(self, value: str) -> str:
         return masked(value, self.null_marker)
 
-    def _verdict(self, counts: dict[str, t.Any], list_id: int, *, can_move: bool, rules: Rules) -> Verdict:
-        differing = counts["missing"] + counts["different"] + (counts["extra"] if rules.counts_extra else 0)
+    def _verdict(
+        self, counts: dict[str, t.Any], list_id: int, *, can_move: bool, counts_extra: bool
+    ) -> Verdict:
+        differing = counts["missing"] + counts["different"] + (counts["extra"] if counts_extra else 0)
         if not differing:
             return "equal"
         size = max(counts["members"], counts["contacts"])

@@ -22,6 +22,7 @@ from target_cordial.intake.fields import names_read, values_of
 from target_cordial.intake.identifiers import contact_keys
 from target_cordial.intake.lists import Lists
 from target_cordial.readback.addresses import key_of, unify_domains
+from target_cordial.readback.compare import load_members
 
 
 class Members:
@@ -174,26 +175,16 @@ class Members:
         """
         for file in (*self._files.values(), self._rejected):
             file.close()
-        cells = [f"e{number}" for number in range(columns)]
-        declared = "".join(f", {cell} VARCHAR" for cell in cells)
-        tables.run(
-            f"CREATE TABLE members (list INTEGER, address VARCHAR, key VARCHAR{declared}); CREATE TABLE rejected (key VARCHAR)"
-        )
         # The last of several is known by its place.
-        tables.run("SET preserve_insertion_order = true")
-        for number in range(len(self.lists)):
-            rows = csv_table(self._folder / f"members-{number}.csv", ["address", *cells])
-            cells_text = "".join(f", coalesce({cell}, '')" for cell in cells)
-            tables.run(
-                f"INSERT INTO members SELECT {number}, address, {key_of('address')}{cells_text} FROM {rows}"
-            )
+        tables.run("SET preserve_insertion_order = true; CREATE TABLE rejected (key VARCHAR)")
+        paths = [self._folder / f"members-{number}.csv" for number in range(len(self.lists))]
+        load_members(tables, paths, columns)
         rejected = csv_table(self._folder / "rejected.csv", ["key"])
         tables.run(f"INSERT INTO rejected SELECT {key_of('key')} FROM {rejected}")
-        unify_domains(tables, "members")
         unify_domains(tables, "rejected")
         last = "".join(
             f", coalesce(arg_max({cell}, place) FILTER ({cell} <> '{null_marker}'), '{null_marker}')"
-            for cell in cells
+            for cell in (f"e{number}" for number in range(columns))
         )
         tables.run(
             "CREATE TABLE repeated AS SELECT list, key FROM members GROUP BY ALL HAVING count(*) > 1;"
@@ -202,5 +193,5 @@ class Members:
             "DELETE FROM members WHERE (list, key) IN (FROM repeated); INSERT INTO members FROM once;"
             "DROP TABLE repeated; DROP TABLE once; SET preserve_insertion_order = false"
         )
-        for path in self._folder.glob("members-*.csv"):
+        for path in paths:
             path.unlink()

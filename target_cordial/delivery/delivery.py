@@ -209,6 +209,7 @@ class Delivery:
         for batch in self._outbox.open_batches():
             self._send(batch)
         self._workers.wait(lambda: not self._outbox.order.files())
+        self._name_lost_rows()
 
     def finish_rejects(self) -> None:
         """See that the reject report is written, and not too long."""
@@ -238,6 +239,7 @@ class Delivery:
             else:
                 self._send_exits(target_list)
         self._workers.wait(lambda: not self._outbox.order.files())
+        self._name_lost_rows()
         if held_back:
             raise ExitsHeldError(
                 f"The run would remove {' and '.join(held_back)}, more than max_removal_percent ({max_percent:g} %) "
@@ -285,6 +287,14 @@ class Delivery:
             logger.warning("%s", error)
         self._exits.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _name_lost_rows(self) -> None:
+        if self._importer is not None:
+            with self._signal.interruptible():
+                named = self._importer.name_lost_rows()
+            with self._workers.lock:
+                for file, result, lost in named:
+                    self._outcomes.read_back(file, result, lost)
 
     def _send(self, batch: Batch) -> None:
         path = new_import_file(self._folder, self._header, batch.rows.values())

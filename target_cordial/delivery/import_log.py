@@ -10,6 +10,7 @@ from singer_sdk.metrics import Status
 
 from lytics_to_cordial.progress import counted, duration
 from target_cordial.delivery.imports import ImportResult
+from target_cordial.delivery.naming import LostRows
 from target_cordial.delivery.order import ImportFile
 from target_cordial.delivery.registration import Stopped
 from target_cordial.delivery.workers import FileImporter
@@ -39,6 +40,10 @@ class LoggedImporter:
         log_import(time.monotonic() - started, Status.SUCCEEDED)
         self._log(file, result)
         return result
+
+    def name_lost_rows(self) -> list[tuple[ImportFile, ImportResult, LostRows]]:
+        """Name the rows of large files that are not in Cordial."""
+        return self.importer.name_lost_rows()
 
     def finish(self) -> None:
         """See that what was imported is still there."""

@@ -23,7 +23,8 @@ from target_cordial.delivery.jobs import Jobs
 from target_cordial.delivery.naming import LostRows, Naming
 from target_cordial.delivery.order import ImportFile
 from target_cordial.delivery.registration import Registrar, Stopped
-from target_cordial.readback.single_contacts import SingleContacts
+from target_cordial.readback.export import Exporter
+from target_cordial.readback.single_contacts import MOST, SingleContacts
 from target_cordial.settings import Settings
 from target_cordial.storage.storage import KEPT_PREFIX, Storage
 
@@ -73,6 +74,7 @@ class Importer:
         run_started_at: No job of this run started earlier.
         kinds: What the cells of attributes hold, by column.
         stopping: Set when nothing more is to be registered.
+        exporter: Exports contacts, to name the rows of large files; None to count them alone.
     """
 
     cordial: Cordial
@@ -83,16 +85,19 @@ class Importer:
     run_started_at: dt.datetime
     kinds: t.Mapping[str, str] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    exporter: Exporter | None = None
 
     def __post_init__(self) -> None:
         settings = self.settings
         self.jobs = Jobs(self.cordial, settings)
         self._confirmed: dict[ContactList, float] = {}
+        self._large: list[tuple[ImportFile, Counters, ImportResult]] = []
         self._registrar = Registrar(self.cordial, self.storage, self.jobs, self.run_started_at, self.stopping)
         self._naming = Naming(
             SingleContacts(self.cordial, settings.channel),
-            self.null_marker,
+            self.exporter,
             self.kinds,
+            self.null_marker,
             self.jobs.pause,
             makes_contacts=settings.import_strategy == "upsert",
         )
@@ -126,11 +131,23 @@ class Importer:
         ):
             self._confirm(file.target_list)
         lost = self._naming.lost_rows(file, counters)
-        file.path.unlink(missing_ok=True)
         seconds = time.monotonic() - started
-        return ImportResult(
+        result = ImportResult(
             last_name, job_id, lost, counters.inserted, counters.updated, counters.ignored, seconds
         )
+        if self.exporter is not None and counters.most_lost and file.rows > MOST:
+            self._large.append((file, counters, result))
+        else:
+            file.path.unlink(missing_ok=True)
+        return result
+
+    def name_lost_rows(self) -> list[tuple[ImportFile, ImportResult, LostRows]]:
+        """Name the rows of large files that are not in Cordial; each file, what was known of it, and the rows."""
+        large, self._large = self._large, []
+        lost = self._naming.lost_rows_of_large([(file, counters) for file, counters, _ in large])
+        for file, _, _ in large:
+            file.path.unlink()
+        return [(file, result, rows) for (file, _, result), rows in zip(large, lost, strict=True)]
 
     def finish(self) -> None:
         """See that the lists that were filled are still there.

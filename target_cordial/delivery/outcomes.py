@@ -11,6 +11,7 @@ from lytics_to_cordial.progress import counted
 from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.jobs import JOBS_PAGE
 from target_cordial.delivery.limits import HOPELESS_REJECTS, mostly_lost
+from target_cordial.delivery.naming import LostRows
 from target_cordial.delivery.order import ImportFile
 from target_cordial.delivery.rejects import Reject, Rejects, SkippedValue
 from target_cordial.history.journal import NO_LIST
@@ -78,27 +79,52 @@ class Outcomes:
         lost = result.lost
         if not lost.count:
             return
-        self._rejects.add_import(file, result)
-        self.named.update(next(iter(row.values())) for row in lost.named)
+        self._rejects.add_import(file, result, lost)
         sentence = (
             f"Cordial rejected {lost.count} of {counted(file.rows, 'row')} of import {result.name} (job {result.job_id}); the report at "
             f"{self._rejects.place} names {len(lost.named)}"
         )
         if lost.unnamed:
-            sentence += f", {lost.unnamed} could not be named, so download them within 7 days in {JOBS_PAGE}. {lost.why.rstrip('.')}"
+            sentence += f", {lost.unnamed} are not named, so download them within 7 days in {JOBS_PAGE}. {lost.why.rstrip('.')}"
         if mostly_lost(lost.count, file.rows):
             raise UserError(
                 f"{sentence}. With so many something is wrong with all of them, so nothing of this import is acknowledged: correct it, then run again."
             )
         logger.warning("%s.", sentence)
+        self._count_lost(file, result, lost)
+        if not file.is_exits:
+            self.raise_hopeless_rejects()
+
+    def read_back(self, file: ImportFile, result: ImportResult, lost: LostRows) -> None:
+        """Count and report the rows of an imported file that are not in Cordial, now that an export was read."""
+        if lost.count < result.lost.count or lost.named:
+            self._rejects.add_import(file, result, lost)
+        self._count_lost(file, result, lost, result.lost)
+        why = f" {lost.why}" if lost.unnamed else ""
+        logger.warning(
+            "Of the %s of import %s that Cordial rejected or did not count, an export shows that %d are not in Cordial, and names %d.%s",
+            counted(file.rows, "row"),
+            result.name,
+            lost.count,
+            len(lost.named),
+            why,
+        )
+
+    def _count_lost(
+        self, file: ImportFile, result: ImportResult, lost: LostRows, earlier: LostRows | None = None
+    ) -> None:
+        """Count rows that are not in Cordial, in place of what was known of them earlier."""
+        earlier = earlier or LostRows()
+        totals = self.totals
+        name = NO_LIST if file.target_list is None else file.target_list.name
+        more = lost.count - earlier.count
+        self.named.update(next(iter(row.values())) for row in lost.named)
         if file.is_exits:
-            totals.exits_failed[name] += lost.count
+            _add(totals.exits_failed, name, more)
             return
-        totals.rejected += lost.count
-        totals.rejected_of[name] += lost.count
-        if lost.unnamed:
-            totals.unnamed[result.job_id] += lost.unnamed
-        self.raise_hopeless_rejects()
+        totals.rejected += more
+        totals.rejected_of[name] += more
+        _add(totals.unnamed, result.job_id, lost.unnamed - earlier.unnamed)
 
     def problems(self) -> list[str]:
         """What a person has to settle although all else is done, in sentences."""
@@ -155,3 +181,10 @@ class Outcomes:
             (totals.without_contact, max(self.records, self.contacts()), " for their identifier"),
             (others, self.records, ""),
         ]
+
+
+def _add(counts: t.Counter[str], name: str, more: int) -> None:
+    """Count more, or fewer; what is nothing has no entry."""
+    counts[name] += more
+    if not counts[name]:
+        del counts[name]

@@ -14,6 +14,7 @@ from target_cordial.cordial.jobs import Pace
 from target_cordial.cordial.lists import Sizes
 from target_cordial.delivery.importfile import read_csv
 from target_cordial.delivery.imports import ImportResult
+from target_cordial.delivery.naming import LostRows
 from target_cordial.delivery.order import ImportFile
 from target_cordial.history.summary import read_text, reject_reasons, rows_text, skipped_values
 from target_cordial.history.totals import Totals
@@ -57,6 +58,10 @@ class Plan:
                 self._contacts[contact % _SHARDS].append(contact)
         file.path.unlink()
         return ImportResult(name=file.path.stem, job_id="")
+
+    def name_lost_rows(self) -> list[tuple[ImportFile, ImportResult, LostRows]]:
+        """None is lost."""
+        return []
 
     def finish(self) -> None:
         """Nothing was imported."""

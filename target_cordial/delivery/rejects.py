@@ -10,6 +10,7 @@ import simplejson
 
 from target_cordial.delivery.imports import ImportResult
 from target_cordial.delivery.jobs import JOBS_PAGE
+from target_cordial.delivery.naming import LostRows
 from target_cordial.delivery.order import ImportFile
 from target_cordial.settings import Settings
 from target_cordial.storage.storage import folder_beside
@@ -109,7 +110,7 @@ class Rejects:
             }
         )
 
-    def add_import(self, file: ImportFile, result: ImportResult) -> None:
+    def add_import(self, file: ImportFile, result: ImportResult, lost: LostRows) -> None:
         """Report an import of which Cordial did not take all rows: those that are named, and how many there are."""
         job = {
             "list": file.target_list and file.target_list.name,
@@ -117,13 +118,13 @@ class Rejects:
             "import_name": result.name,
             "job_id": result.job_id,
         }
-        for row in result.lost.named:
+        for row in lost.named:
             self._add({**job, "reason": "rejected by Cordial", "record": row})
-        if result.lost.unnamed:
+        if lost.unnamed:
             counts = {
                 "rows": file.rows,
-                "rejected": result.lost.count,
-                "unnamed": result.lost.unnamed,
+                "rejected": lost.count,
+                "unnamed": lost.unnamed,
                 "inserted": result.inserted,
                 "updated": result.updated,
                 "ignored": result.ignored,

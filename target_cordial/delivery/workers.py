@@ -9,6 +9,7 @@ from collections.abc import Callable
 from lytics_to_cordial.errors import UserError, as_user_error
 from lytics_to_cordial.signals import StopSignal
 from target_cordial.delivery.imports import ImportResult
+from target_cordial.delivery.naming import LostRows
 from target_cordial.delivery.order import ImportFile, ImportOrder
 from target_cordial.delivery.registration import Stopped
 
@@ -25,6 +26,10 @@ class FileImporter(t.Protocol):
             Stopped: If the run ends before the file is registered.
             UserError: If it cannot be imported; the sentence says why.
         """
+        ...
+
+    def name_lost_rows(self) -> list[tuple[ImportFile, ImportResult, LostRows]]:
+        """Name the rows of large files that are not in Cordial, once all are imported; each file, what was known of it, and the rows."""
         ...
 
     def finish(self) -> None:

@@ -94,7 +94,7 @@ def read_contacts(exporter: Exporter, columns: Columns, tables: Tables, wanted: 
     rows = {"all": 0, "identified": 0}
 
     def load(paths: list[Path]) -> int:
-        _create(tables, columns)
+        create_contacts(tables, columns)
         counts = [_load(tables, path, columns, wanted) for path in paths]
         rows.update(all=sum(count for count, _ in counts), identified=sum(count for _, count in counts))
         return rows["all"]
@@ -115,11 +115,12 @@ def read_contacts(exporter: Exporter, columns: Columns, tables: Tables, wanted: 
         raise refusal or ExportFailedError(
             f"None of the {rows['all']:,} contacts in the export has an address of the channel {columns.channel}: check identifier_column."
         )
-    _finish(tables)
+    finish_contacts(tables, wanted)
     return rows["all"]
 
 
-def _create(tables: Tables, columns: Columns) -> None:
+def create_contacts(tables: Tables, columns: Columns) -> None:
+    """Make the table `contacts` anew, without a row."""
     lists = "".join(f", l{number} BOOLEAN" for number in range(len(columns.lists)))
     attributes = "".join(f", a{number} VARCHAR" for number in range(len(columns.attributes)))
     tables.run(
@@ -169,13 +170,13 @@ def _first_row(path: Path, *, is_gzip: bool) -> list[str]:
     return next(csv.reader(io.StringIO(first.decode("utf-8", "replace"), newline="")), [])
 
 
-def _finish(tables: Tables) -> None:
-    """See that each contact is there once, and that one of each key is marked as the first."""
+def finish_contacts(tables: Tables, wanted: str) -> None:
+    """See that each contact is there once, and that one of each key is marked as the first: the one whose spelling is wanted, if there is one."""
     unify_domains(tables, "contacts")
     tables.run(
         "CREATE OR REPLACE TABLE repeated AS SELECT key FROM contacts GROUP BY key HAVING count(*) > 1;"
         # A contact that changed while it was exported may be there twice: either row will do.
-        "CREATE OR REPLACE TABLE once AS SELECT * REPLACE (row_number() OVER (PARTITION BY key ORDER BY address = key DESC, address) = 1 "
-        "AS is_first) FROM (SELECT DISTINCT ON (address) * FROM contacts WHERE key IN (FROM repeated));"
+        f"CREATE OR REPLACE TABLE once AS SELECT * REPLACE (row_number() OVER (PARTITION BY key ORDER BY address IN (SELECT address FROM {wanted}) DESC, "
+        "address = key DESC, address) = 1 AS is_first) FROM (SELECT DISTINCT ON (address) * FROM contacts WHERE key IN (FROM repeated));"
         "DELETE FROM contacts WHERE key IN (FROM repeated); INSERT INTO contacts FROM once"
     )

@@ -55,7 +55,7 @@ _KIND = "CASE kind {} ELSE {} END".format(
 def differing(rows: Sequence[tuple[Contact, Mapping[str, str]]], kinds: Mapping[str, str]) -> set[int]:
     """The places of those contacts whose attributes are not as the cells of their row have them; cells and kinds are by column."""
     cells = [
-        (place, kinds[header], cell, _cell(value_of(contact, header)))
+        (place, kinds[header], cell, cell_of(value_of(contact, header)))
         for place, (contact, row) in enumerate(rows)
         for header, cell in row.items()
     ]
@@ -83,7 +83,7 @@ def value_of(contact: Contact, header: str) -> object:
     return value if not rest else None
 
 
-def _cell(value: object) -> str:
+def cell_of(value: object) -> str:
     """A value as an export has it."""
     if isinstance(value, str) or value in (None, [], {}):
         return str(value or "")

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import threading
 
 import pytest
 
 from target_cordial.readback.single_contacts import MOST, SIDE_BY_SIDE
+from tests.target.auditing import exports_left
 from tests.target.running import (
     AUDIENCE_SCHEMA,
     LIST,
@@ -18,10 +20,13 @@ from tests.target.running import (
     kept_files,
     quick_config,
     run,
+    started,
     state,
     wait_until,
 )
 
+ROWS = int(os.environ.get("HIDING_ROWS", "2100"))
+"""Among so many, fifty bad rows are hidden."""
 PEOPLE = [f"p{number}@example.com" for number in range(12)]
 
 
@@ -194,22 +199,108 @@ def test_a_read_that_is_repeated_shows_no_address_in_the_log(box):
     assert not any(address.partition("@")[0] in result.log for address in PEOPLE[:10])
 
 
-def test_rows_of_a_large_file_are_counted_alone_and_its_job_is_named(box):
-    people = [f"q{number}@example.com" for number in range(MOST + 1)]
+def exports(box):
+    return [call for call in box.requests if call.path == "/v2/contactexports"]
+
+
+def crowd(rows=MOST + 1):
+    return [f"q{number}@example.com" for number in range(rows)]
+
+
+def test_bad_rows_hidden_in_many_are_all_named_by_one_export(box):
+    people = crowd(ROWS)
+    fill(box, people[: ROWS // 2])
+    box.fault("job_rejects", 5)
+    sent = messages(people, first_name="New")
+    result = run(quick_config(box, batch_size_rows=ROWS // 10), sent, timeout=600)
+    assert (result.code, result.states[-1]) == (0, {"at": 1}), result.log
+    contacts, members = box.contacts(), box.list_members(LIST)
+    lost = {
+        address
+        for address in people
+        if address not in members or contacts[address].attributes["first_name"] == "Old"
+    }
+    lines = [line for line in report(box) if "record" in line]
+    assert len(lines) == len(lost) == 50
+    assert {line["record"]["channels.email.address"] for line in lines} == lost
+    assert {line["reason"] for line in lines} == {"rejected by Cordial"}
+    assert (len(exports(box)), reads(box)) == (1, [])
+    assert len(box.requests) < 200
+    assert exports_left(box) == []
+    assert not any(address in result.log for address in lost)
+
+
+def test_a_state_waits_for_no_export(box):
     box.fault("job_rejects", 1)
-    result = run(quick_config(box), messages(people))
+    box.fault("export_slow", 600)
+    with started(quick_config(box)) as running:
+        running.write(messages(crowd()))
+        running.end_input()
+        assert running.next_state() == {"at": 1}
+        [line] = report(box)
+        assert (line["rejected"], line["unnamed"]) == (1, 1)
+
+
+def test_all_rows_of_a_large_file_are_there_after_all(box):
+    box.fault("counters_short", 3)
+    result = run(quick_config(box), messages(crowd()))
+    assert (result.code, result.states) == (0, [{"at": 1}]), result.log
+    assert "names 0" in result.log
+
+
+@pytest.mark.parametrize("fault", ["export_fails", "cordial_status"])
+def test_rows_of_a_large_file_are_counted_alone_where_nothing_can_be_exported(box, fault):
+    box.fault("job_rejects", 1)
+    if fault == "cordial_status":
+        box.fault(fault, 403, path="POST /v2/contactexports")
+    else:
+        box.fault(fault)
+    result = run(quick_config(box), messages(crowd()))
     assert result.code == 2
     assert result.states == [{"at": 1}]
     assert next(iter(box.account.jobs())) in result.message
     assert reads(box) == []
+    assert exports_left(box) == []
 
 
-def test_exits_of_a_large_file_without_an_outcome_are_counted_as_open(box):
-    people = [f"p{number}@example.com" for number in range(210)]
+def test_the_check_says_what_an_export_would_give(box):
+    checked = run(quick_config(box), arguments=["--check"])
+    assert "of files with more than 200 rows, if the key may use contactexports" in checked.output
+    checked = run(quick_config(box, export_destination={}), arguments=["--check"])
+    assert checked.code == 0
+    assert "rows of files with more than 200 rows can be counted, but not named" in checked.output
+
+
+def leaving(box, people, **settings):
+    sent = [AUDIENCE_SCHEMA, *map(exit_, people), state({"at": 1})]
+    return run(quick_config(box, max_removal_percent=100, **settings), sent)
+
+
+def test_exits_of_a_large_file_without_an_outcome_are_looked_for(box):
+    people = crowd()
     fill(box, people)
     box.fault("rows_uncounted", 50)
-    messages = [AUDIENCE_SCHEMA, *map(exit_, people), state({"at": 1})]
-    result = run(quick_config(box, max_removal_percent=100), messages)
+    assert leaving(box, people).code == 0
+
+
+def test_exits_of_a_large_file_that_were_rejected_are_named(box):
+    people = crowd()
+    fill(box, people)
+    box.fault("job_rejects", 3)
+    result = leaving(box, people)
+    assert (result.code, result.states) == (2, [{"at": 1}])
+    assert "3 exits of Lytics_VIP_Customers could not be done" in result.message
+    assert {line["record"]["channels.email.address"] for line in report(box) if "record" in line} == (
+        box.list_members(LIST)
+    )
+
+
+def test_exits_of_a_large_file_without_an_outcome_are_open_where_nothing_can_be_exported(box):
+    people = crowd()
+    fill(box, people)
+    box.fault("rows_uncounted", 50)
+    box.fault("export_fails")
+    result = leaving(box, people)
     assert result.code == 2
     assert "50 exits of Lytics_VIP_Customers could not be done" in result.message
 

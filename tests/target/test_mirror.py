@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox import Sandbox
+from target_cordial.readback.single_contacts import MOST
 from tests.target.auditing import VIP, audit, config, ended, exports_left, fill, records
 from tests.target.running import (
     AUDIENCE_SCHEMA,
@@ -124,6 +125,19 @@ def test_a_member_whom_cordial_rejects_by_name_holds_up_no_removal_and_the_list_
     assert found.code == 2, found.log
     assert found.kinds == {("missing", BOB, "")}
     assert filled.list_members(LIST) == {ADA, EVE}
+
+
+def test_a_row_of_many_that_cordial_rejects_holds_up_no_removal(filled):
+    crowd = {f"crowd{number}@example.com": {} for number in range(MOST)}
+    filled.account.leave(1, BOB)
+    filled.account.put_contact(ZOE, {}, "none")
+    filled.account.join(1, ZOE)
+    filled.fault("job_rejects", 1, once=True)
+    found = mirror(filled, {**PEOPLE, **crowd})
+    assert found.code == 2, found.log
+    [(kind, rejected, _)] = found.kinds
+    assert kind == "missing"
+    assert filled.list_members(LIST) == {*PEOPLE, *crowd} - {rejected}
 
 
 def test_members_whom_cordial_spells_otherwise_stay(box):
