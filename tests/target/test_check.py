@@ -57,7 +57,13 @@ def test_a_check_of_what_works_says_so_line_by_line_and_changes_nothing(box):
     assert named.startswith("Lytics_{audience_name}: named by each record")
     assert ("storage", f"{box.storage_url}: written, read back and deleted") in good
     assert "they may get no campaigns, so look at one" in dict(lines(result, "note"))["consent"]
-    assert {what for what, _ in lines(result, "untried")} == {"permissions", "field", "fetch", "trial"}
+    assert {what for what, _ in lines(result, "untried")} == {
+        "permissions",
+        "field",
+        "contacts",
+        "fetch",
+        "trial",
+    }
     assert lines(result, "failed") == []
     assert "\x1b" not in result.output, "plain in a pipe"
     assert writes(box) == []
