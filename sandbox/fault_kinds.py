@@ -120,6 +120,12 @@ _LYTICS = (
         "email",
     ),
     FaultKind(
+        "filter_refused",
+        "lytics",
+        "a filter with a value that holds this text is refused, by words that repeat the filter from there on (unknown)",
+        "refused",
+    ),
+    FaultKind(
         "entity_times_out", "lytics", "the look-up of one profile is a 200 with Timed out and a placeholder"
     ),
     FaultKind(

@@ -60,7 +60,7 @@ def _has_token(request: web.Request, api_token: str) -> bool:
 
 def _refusal_on_purpose(request: web.Request, faults: Faults) -> web.Response | None:
     if (status := faults.get("lytics_status")) is not None:
-        return refusal(request, status, "The service failed on purpose")
+        return refusal(request, status, f"Failed on purpose: {request.path}")
     if (wait := faults.get("lytics_rate_limit")) is not None:
         reply = refusal(request, 429, "Too many requests")
         if wait is not True:

@@ -11,7 +11,7 @@ import msgspec
 
 from sandbox.conditions import Test
 from sandbox.faults import Faults
-from sandbox.filterql import Filter, parse
+from sandbox.filterql import Filter, FilterError, parse
 from sandbox.people import Profile
 from sandbox.rows import SYSTEM_FIELDS, Rows, Selection
 from sandbox.world import CREATED, Audience, World
@@ -87,7 +87,12 @@ class Scans:
     def read(self, filter_text: str) -> Filter:
         """A filter; raises `FilterError`."""
         fold = self._faults.get("filter_ignores_case") is not None
-        return parse(filter_text, self._includes, is_indexed=self._is_indexed, fold=fold)
+        found = parse(filter_text, self._includes, is_indexed=self._is_indexed, fold=fold)
+        refused = self._faults.get("filter_refused")
+        if refused is not None and any(refused in value for value in found.values):
+            near = filter_text[filter_text.index(refused) :]
+            raise FilterError(f"Failed parsing segment QL Line:1 near: {near}")
+        return found
 
     def row(self, id_: str, fields: tuple[str, ...] | None = None) -> Profile:
         """A profile as a scan shows it, with numbers and booleans as text where they are so in scans."""

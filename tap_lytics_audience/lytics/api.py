@@ -273,7 +273,9 @@ class Lytics:
             raise _refusal(answer.status, _decoded(answer.content), path)
         if answer.value is None:
             body = _decoded(answer.content)
-            fault = "is not what Lytics' API answers" if body is None else f"holds no data ({_message(body)})"
+            fault = (
+                "is not what Lytics' API answers" if body is None else f"holds no data{_words(body, path)}"
+            )
             raise LyticsUnavailableError(
                 f"The answer from {self._service.host} to {_kind(path)} {fault}: check api_url, or run again later."
             )
@@ -300,18 +302,15 @@ def _with_data(content: bytes) -> dict[str, t.Any] | None:
 
 
 def _refusal(status: int, body: dict[str, t.Any] | None, path: str) -> LyticsError:
-    message = _message(body)
+    words = _words(body, path)
     if status == HTTPStatus.UNAUTHORIZED:
         sentence = "Lytics refuses the API token (401): check api_token."
     elif status == HTTPStatus.FORBIDDEN:
         sentence = f"The API token may not use {_kind(path)} (403): give it the roles that the README names."
     elif status == HTTPStatus.NOT_FOUND:
-        sentence = f"Lytics does not know {_kind(path)} (404: {message}): check api_url and audiences."
-    elif status == HTTPStatus.BAD_REQUEST and path.endswith("/scan"):
-        # Lytics repeats the question from its middle on, so that no quotes show where a value begins.
-        sentence = f"Lytics refuses the question of {_kind(path)} ({status})."
+        sentence = f"Lytics does not know {_kind(path)} (404){words}: check api_url and audiences."
     else:
-        sentence = f"Lytics answered {_kind(path)} with {status}: {message}."
+        sentence = f"Lytics answered {_kind(path)} with {status}{words}."
     is_passing = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return (LyticsUnavailableError if is_passing else LyticsError)(sentence, status)
 
@@ -336,12 +335,15 @@ def _without_value(path: str) -> str:
     return re.sub(r"^(/api/entity/user)/.*", r"\1/{field}/{value}", path)
 
 
-def _message(body: dict[str, t.Any] | None) -> str:
-    """Lytics' own words, of either version, quoted."""
-    if body is None:
-        return "no message"
+def _words(body: dict[str, t.Any] | None, path: str) -> str:
+    """Lytics' own words, of either version, quoted in brackets.
+
+    None of an answer about people: Lytics repeats the question from its middle on, so that no quotes show where a value begins.
+    """
+    if body is None or path.endswith("/scan") or path.startswith("/api/entity/"):
+        return ""
     message = body.get("message")
     errors = body.get("errors")
     if not message and isinstance(errors, list) and errors and isinstance(errors[0], dict):
         message = errors[0].get("message")
-    return quote_foreign(message) if message else "no message"
+    return f" ({quote_foreign(message)})" if message else ""

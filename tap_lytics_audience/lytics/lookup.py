@@ -104,21 +104,22 @@ class LookUp:
             )
         return found
 
-    def _find_all(self, values: list[str], found: Found) -> None:
+    def _find_all(self, values: list[str], found: Found, *, is_halved: bool = False) -> None:
         """Ask for several values at once. A query that Lytics refuses is halved, until one value is left."""
         try:
             found.profiles += self._find(values)
         except LyticsError as error:
             if error.status != HTTPStatus.BAD_REQUEST:
                 raise
-            # It is not for one of the values that each query is refused.
-            self._find([])
+            if not is_halved:
+                # Where each query is refused, it is not for a value.
+                self._find([])
             if len(values) == 1:
                 self._find_alone(values[0], found)
                 return
             middle = len(values) // 2
-            self._find_all(values[:middle], found)
-            self._find_all(values[middle:], found)
+            self._find_all(values[:middle], found, is_halved=True)
+            self._find_all(values[middle:], found, is_halved=True)
 
     def _find(self, values: list[str]) -> list[Profile]:
         identifier_of = self.profiles.getter(self.identifier)

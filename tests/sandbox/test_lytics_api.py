@@ -312,7 +312,7 @@ def test_an_audience_that_is_renamed_keeps_its_id(box):
 @pytest.mark.parametrize(
     ("fault", "value", "status", "message"),
     [
-        ("lytics_status", 503, 503, "The service failed on purpose"),
+        ("lytics_status", 503, 503, "Failed on purpose: /api/segment/vip_customers"),
         ("lytics_status", 401, 401, "Not authorized"),
         ("lytics_rate_limit", True, 429, "Too many requests"),
         ("lytics_timed_out", True, 200, "Timed out"),
