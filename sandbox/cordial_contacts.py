@@ -114,12 +114,18 @@ class ContactCalls:
         return {
             "_id": self._account.contact_id(address),
             "attributes": {
-                key: _number(value) if kinds.get(key) == "number" else value
-                for key, value in contact.attributes.items()
+                key: self._shown(kinds.get(key), value) for key, value in contact.attributes.items()
             },
             "channels": {"email": {"address": address, "subscribeStatus": contact.subscribe_status}},
             "lists": sorted(contact.lists),
         }
+
+    def _shown(self, kind: str | None, value: t.Any) -> t.Any:
+        if self._faults.get("contact_values") is None:
+            return _number(value) if kind == "number" else value
+        if kind == "date" and "T" in value:
+            return re.sub(r"(:\d\d(?:\.\d{1,3})?)\d*(?=Z|[+-]\d\d:?\d\d|$)", r"\1", value, count=1)
+        return ",".join(value) if isinstance(value, list) else str(value) if kind == "number" else value
 
 
 def _email(body: dict[str, t.Any]) -> dict[str, t.Any]:

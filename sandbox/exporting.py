@@ -55,7 +55,7 @@ class Exporting:
             fields = ["email" if name == ADDRESS else name for name in fields]
         if self._faults.get("export_list_ids") is not None:
             return [*fields, *map(str, lists.values())], rows
-        return [*fields, *lists], rows
+        return [*fields, *(names[id_ or 0] for id_ in lists.values())], rows
 
     def _cell(self, address: str, contact: Contact, field: str) -> str:
         spelled = self._faults.get("export_identifier")
@@ -70,7 +70,18 @@ class Exporting:
         if part:
             value = value.get(part, "") if isinstance(value, dict) else ""
         kind = self._account.attributes().get(key, {}).get("type")
+        if kind == "number" and value != "":
+            return self._number(value)
         return self._date(value) if kind == "date" and value else self._text(value)
+
+    def _number(self, value: t.Any) -> str:
+        form = self._faults.get("export_numbers")
+        number = float(value)
+        return {
+            "long": f"{number:.6f}",
+            "short": repr(number).removesuffix(".0"),
+            "powers": f"{number:.9e}",
+        }.get(form or "", str(value))
 
     def _text(self, value: t.Any) -> str:
         joined = {"commas": ",", "bars": "|"}.get(self._faults.get("export_arrays") or "")

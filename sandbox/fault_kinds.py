@@ -233,6 +233,19 @@ _CORDIAL = (
     ),
     FaultKind("counters_text", "cordial", "the counters of jobs are text (unknown)"),
     FaultKind(
+        "job_names_absent",
+        "cordial",
+        "jobs do not say what they are called and which lists they are about: child jobs, exports, or both (unknown)",
+        "all",
+        choices=("all", "children", "exports"),
+    ),
+    FaultKind("job_list_ids", "cordial", "jobs name lists by id (unknown)"),
+    FaultKind(
+        "contact_values",
+        "cordial",
+        "a contact that is read shows numbers as text, dates to the millisecond, and arrays joined by commas (unknown)",
+    ),
+    FaultKind(
         "job_id_field",
         "cordial",
         "the id of a listed job is in this field, not in _id (unknown)",
@@ -321,7 +334,18 @@ _CORDIAL = (
     FaultKind("export_split", "cordial", "an export writes this many files (unknown)", 2, "files"),
     FaultKind("export_named_by_job", "cordial", "the file of an export has its job's id as name (unknown)"),
     FaultKind("export_headless", "cordial", "an export has no header, though one was asked for (unknown)"),
-    FaultKind("export_list_ids", "cordial", "list columns of an export are named by id (unknown)"),
+    FaultKind(
+        "export_list_ids",
+        "cordial",
+        "list columns of an export are named by id, though asked for by name (unknown)",
+    ),
+    FaultKind(
+        "export_numbers",
+        "cordial",
+        "an export writes numbers with all their digits, without the last zeros, or in powers of ten (unknown)",
+        "short",
+        choices=("long", "short", "powers"),
+    ),
     FaultKind("export_repeats", "cordial", "this many contacts of an export come twice", 1, "contacts"),
     FaultKind("export_status_absent", "cordial", "an export has no column of subscribe statuses (unknown)"),
     FaultKind(

@@ -72,11 +72,9 @@ class Jobs:
 
     def start_export(self, body: dict[str, t.Any]) -> str:
         """Register an export."""
-        metadata = {
-            "name": body.get("name") or "",
-            "exportType": str(body.get("exportType") or "csv"),
-            "lists": [str(name) for name in body.get("lists") or ()],
-        }
+        metadata: dict[str, t.Any] = {"exportType": str(body.get("exportType") or "csv")}
+        if self._faults.get("job_names_absent") not in {"all", "exports"}:
+            metadata |= {"name": body.get("name") or "", "lists": self._named(body.get("lists") or ())}
         job_id = self._add("ExportContacts", metadata)
         self._start(self._export(job_id, body))
         return job_id
@@ -91,8 +89,7 @@ class Jobs:
             {
                 "status": "Scheduled",
                 "jobName": name,
-                "totalItems": 0,
-                "completedItems": 0,
+                **self._items(0),
                 "times": {},
                 "metadata": metadata,
             }
@@ -107,14 +104,23 @@ class Jobs:
 
     def _add_import(self, body: dict[str, t.Any], parent: str | None = None) -> str:
         source = body["source"]
-        metadata = {
-            "importName": body.get("importName", ""),
-            "fileName": str(source.get("path") or source.get("url") or "").rpartition("/")[2],
-            "lists": [str(name) for names in body.get("lists", {}).values() for name in names],
+        metadata: dict[str, t.Any] = {
+            "fileName": str(source.get("path") or source.get("url") or "").rpartition("/")[2]
         }
-        return self._add(
-            "ImportContacts", metadata if parent is None else {**metadata, "parentJobId": parent}
-        )
+        if parent is not None:
+            metadata["parentJobId"] = parent
+        if parent is None or self._faults.get("job_names_absent") not in {"all", "children"}:
+            names = [name for names in body.get("lists", {}).values() for name in names]
+            metadata |= {"importName": body.get("importName", ""), "lists": self._named(names)}
+        return self._add("ImportContacts", metadata)
+
+    def _named(self, lists: t.Iterable[str | int]) -> list[str]:
+        """Lists as jobs tell them, however a call named them."""
+        ids = {str(name): self._account.list_id(str(name)) for name in lists}
+        names = self._account.lists()
+        if self._faults.get("job_list_ids") is not None:
+            return [str(id_ or name) for name, id_ in ids.items()]
+        return [names.get(id_ or 0, name) for name, id_ in ids.items()]
 
     async def _import_later(self, body: dict[str, t.Any], seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -225,13 +231,16 @@ class Jobs:
                 taken = min(uncounted, counters[name])
                 counters[name] -= taken
                 uncounted -= taken
-        if self._faults.get("counters_text") is not None:
-            return {
-                "result": {name: str(count) for name, count in counters.items()},
-                "totalItems": str(total),
-                "completedItems": str(total),
-            }
-        return {"result": counters, "totalItems": total, "completedItems": total}
+        is_text = self._faults.get("counters_text") is not None
+        result = {name: str(count) if is_text else count for name, count in counters.items()}
+        return {"result": result, **self._items(total)}
+
+    def _items(self, total: int) -> dict[str, t.Any]:
+        """How many contacts a job has done."""
+        if self._faults.get("counters_missing") is not None:
+            return {}
+        shown = str(total) if self._faults.get("counters_text") is not None else total
+        return {"totalItems": shown, "completedItems": shown}
 
     async def _export(self, job_id: str, body: dict[str, t.Any]) -> None:
         await asyncio.sleep(self._faults.get("export_slow") or JOB_SECONDS)
@@ -245,7 +254,7 @@ class Jobs:
         files, contacts = await asyncio.get_running_loop().run_in_executor(
             self._workers, run, exporting.files
         )
-        counters = {"totalItems": contacts, "completedItems": contacts}
+        counters = self._items(contacts)
         late = self._faults.get("export_file_late")
         try:
             if late is not None:

@@ -40,7 +40,7 @@ def test_an_export_writes_a_file_with_a_column_for_each_list(box):
             "home.city",
             "channels.email.subscribeStatus",
             "Sellers",
-            "2",
+            "Buyers",
         ],
         [ADA, "Ada, Countess", "London", "subscribed", "1", "0"],
     ]
@@ -321,13 +321,20 @@ def test_the_address_can_go_by_its_short_name(people, kind, header, cell):
         ("export_dates", "seconds", "2026-01-02T01:04:05+0000"),
         ("export_dates", "milliseconds", "2026-01-02T01:04:05.678Z"),
         ("export_dates", "spaced", "2026-01-02 01:04:05"),
+        ("export_numbers", "long", "12.500000"),
+        ("export_numbers", "short", "12.5"),
+        ("export_numbers", "powers", "1.250000000e+01"),
     ],
 )
-def test_arrays_and_dates_can_be_written_in_several_ways(people, fault, value, cell):
-    held = {"interests": ["tea", "books"], "last_visit": "2026-01-02T03:04:05.678901234+02:00"}
+def test_arrays_dates_and_numbers_can_be_written_in_several_ways(people, fault, value, cell):
+    held = {
+        "interests": ["tea", "books"],
+        "last_visit": "2026-01-02T03:04:05.678901234+02:00",
+        "lifetime_value": "12.50",
+    }
     people.account.put_contact(ADA, held, "none")
     people.fault(fault, value)
-    exported(people, fields=["channels.email.address", "interests", "last_visit"])
+    exported(people, fields=["channels.email.address", "interests", "last_visit", "lifetime_value"])
     assert cell in {cell for row in table(people) for cell in row}
 
 
@@ -336,3 +343,30 @@ def test_an_export_may_need_no_account(people):
     del call["accountId"]
     people.fault("export_account_optional")
     assert cordial(people, "POST", "/contactexports", call).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "shown"), [("counters_missing", (None, None)), ("counters_text", ("2", "2"))]
+)
+def test_an_export_job_may_count_no_contacts_or_in_text(people, fault, shown):
+    people.fault(fault)
+    job = cordial(people, "GET", f"/jobs/{exported(people)}").json()
+    assert (job["status"], job.get("totalItems"), job.get("completedItems")) == (
+        "Done",
+        *shown,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "value", "shown"),
+    [
+        (None, True, ("out", ["Sellers"])),
+        ("job_list_ids", True, ("out", ["1"])),
+        ("job_names_absent", "exports", (None, None)),
+    ],
+)
+def test_an_export_job_says_what_it_is_about_or_not(people, fault, value, shown):
+    if fault:
+        people.fault(fault, value)
+    metadata = cordial(people, "GET", f"/jobs/{exported(people, lists=[1])}").json()["metadata"]
+    assert (metadata.get("name"), metadata.get("lists")) == shown

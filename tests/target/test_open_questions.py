@@ -39,6 +39,9 @@ QUESTIONS = [
     ("attributes_shape", "empty"),
     ("attribute_not_found", True),
     ("child_jobs", 2),
+    ("job_names_absent", "all"),
+    ("job_list_ids", True),
+    ("contact_values", True),
     ("jobs_listed_late", 0.1),
     ("address_case_kept", True),
     ("array_commas", True),
@@ -71,6 +74,20 @@ def test_the_list_is_right_whatever_the_answer_is(box, fault, value):
     assert box.list_members(LIST) == {ADA, EVE}
     assert box.contacts()[ADA].attributes["first_name"] == 'A "B, C"'
     assert kept_files(box) == {}
+
+
+@pytest.mark.parametrize("fault", ["job_names_absent", "job_list_ids"])
+def test_children_that_say_nothing_of_themselves_are_waited_for(box, fault):
+    box.fault("child_jobs", 3)
+    box.fault(fault)
+    box.fault("slow_jobs", 0.5)
+    for number in range(2):
+        result = run(
+            quick_config(box), [AUDIENCE_SCHEMA, enter(ADA, visit_count=number), enter(BOB), state({})]
+        )
+        assert (result.code, result.states) == (0, [{}]), result.log
+        assert box.contacts()[ADA].attributes["visit_count"] == str(number)
+    assert box.list_members(LIST) == {ADA, BOB}
 
 
 def test_what_was_waited_for_is_over_though_the_list_of_jobs_says_otherwise(box):

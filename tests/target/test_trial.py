@@ -126,6 +126,9 @@ LATE = {"jobs_listed_late"}
 WITH_A_CONTACT = {"status_resets"}
 """What shows with a contact of status none alone."""
 NOT_ASKED = {
+    "contact_values",
+    "job_list_ids",
+    "job_names_absent",
     "list_count_late",
     "job_page_limit",
     "jobs_listed_stale",
