@@ -183,6 +183,12 @@ class Auditor:
             ("different", audit.different, attributes or "members with other attributes"),
             ("unknown", audit.unknown, "members whom Cordial does not know, which updateOnly leaves out"),
             ("rejected", audit.rejected, "records that cannot be sent"),
+            (
+                "doubled",
+                audit.doubled,
+                "contacts on the list whose address another one there has, spelled otherwise",
+            ),
+            ("nameless", audit.nameless, "contacts on the list without an address, whom nobody can compare"),
         ):
             if count or what in {"missing", "extra", "different"}:
                 log("    %-9s %11s  %s", what, f"{count:,}", more)

@@ -84,6 +84,8 @@ def find_differences(
         "extra": tables.number(f"SELECT count(*) {extra}"),
         "different": tables.number("SELECT count(*) FROM compared WHERE is_different"),
         "unknown": 0 if counts_unknown else tables.number("SELECT count(*) FROM compared WHERE is_unknown"),
+        "doubled": tables.number(f"SELECT count(key) - count(DISTINCT key) {held}"),
+        "nameless": tables.number(f"SELECT count(*) - count(key) {held}"),
         "attributes": attributes,
         "statuses": dict(
             tables.rows(

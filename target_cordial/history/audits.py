@@ -22,6 +22,8 @@ class ListAudit(msgspec.Struct, frozen=True):
         different: Members on the list with another attribute than the target would send.
         unknown: Members whom Cordial does not know and `updateOnly` does not make.
         rejected: Records that cannot be sent.
+        doubled: Contacts on the list whose address another one there has in another spelling.
+        nameless: Contacts on the list without an address, whom nobody can compare.
         attributes: How many members have another value, by attribute.
         statuses: Contacts on the list by subscribe status.
         members_sha256: Of the members' addresses; see docs/audit.md.
@@ -36,6 +38,8 @@ class ListAudit(msgspec.Struct, frozen=True):
     different: Number = 0
     unknown: Number = 0
     rejected: Number = 0
+    doubled: Number = 0
+    nameless: Number = 0
     attributes: dict[str, Number] = {}
     statuses: dict[str, Number] = {}
     members_sha256: str = ""

@@ -91,7 +91,8 @@ class Exporter:
                     if contacts is None or rows >= contacts:
                         return
                     failure = ExportFailedError(
-                        f"Cordial says that export {tokens[0]} holds {contacts:,} contacts, and its files hold {rows:,}: run again."
+                        f"Cordial says that export {tokens[0]} holds {contacts:,} contacts, and its files hold {rows:,}: run again; if it stays so, look at "
+                        "the export in Cordial, or give export_audience_key a saved rule that covers the list."
                     )
                 self._pause()
             raise failure

@@ -158,6 +158,15 @@ def test_capitals_match(box, spelled):
     assert audit(box, {ADA: {"first_name": "Ada"}}).verdicts == {LIST: "equal"}
 
 
+def test_contacts_whom_an_equal_list_has_beside_its_members_are_told(filled):
+    filled.account.put_contact("Ada@Example.com", {}, "none")
+    filled.account.join(1, "Ada@Example.com")
+    found = audit(filled, PEOPLE)
+    assert found.verdicts == {LIST: "equal"}
+    assert found.receipt["lists"][0]["doubled"] == 1
+    assert "whose address another one there has, spelled otherwise" in found.log
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
