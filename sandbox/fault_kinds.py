@@ -145,6 +145,9 @@ _LYTICS = (
     FaultKind("leaving_modifies", "lytics", "leaving an audience changes `_modified` (unknown)"),
     FaultKind("old_schema_only", "lytics", "the v2 schema call is a 404: only the older one is there"),
     FaultKind("old_schema_fields", "lytics", "the older schema call lists its columns under `fields`"),
+    FaultKind(
+        "audiences_bare", "lytics", "audiences say no more than those that Lytics' own client has recorded"
+    ),
     FaultKind("sizes_missing", "lytics", "the sizes of audiences are not told"),
     FaultKind("trigger_late", "lytics", "a trigger message lands only with the next ones"),
     FaultKind("trigger_twice", "lytics", "a trigger message lands twice"),

@@ -379,3 +379,35 @@ def test_sizes_can_be_missing(box):
     box.fault("sizes_missing")
     assert lytics(box, "/api/segment/sizes").json()["data"] == []
     assert "size" not in lytics(box, "/v2/segment/vip_customers", sizes="true").json()["data"]
+
+
+RECORDED = {
+    "/api/segment/vip_customers": {"aid", "account_id", "id", "short_id", "name", "is_public", "slug_name", "table", "author_id", "created", "tags"},
+    "/api/segment/vip_customers/size": {"id", "name", "slug_name", "size"},
+    "/api/schema/user": {"name", "by_fields", "columns"},
+}  # fmt: skip
+"""What the answers have, at least, that Lytics' own client keeps for its tests."""
+
+
+@pytest.mark.parametrize("path", RECORDED)
+def test_an_answer_has_what_recorded_ones_have(box, path):
+    body = lytics(box, path).json()
+    assert (body["status"], body["message"]) == (200, "success")
+    assert RECORDED[path] <= set(body["data"])
+    if "columns" in body["data"]:
+        columns = {"as", "is_by", "type", "op", "shortdesc", "longdesc", "froms", "identities"}
+        assert all(columns <= set(column) for column in body["data"]["columns"])
+
+
+def test_a_page_of_a_scan_has_what_recorded_ones_have(box):
+    body = lytics(box, "/api/segment/vip_customers/scan?limit=5").json()
+    assert {"status", "message", "_next", "total", "data"} <= set(body)
+    assert (body["total"], len(body["data"]), bool(body["_next"])) == (13, 5, True)
+    assert {"email", "segments"} <= set(body["data"][0])
+
+
+def test_audiences_may_say_no_more_than_recorded_ones(box):
+    box.fault("audiences_bare")
+    audience = lytics(box, "/api/segment/vip_customers").json()["data"]
+    assert not {"kind", "description", "invalid", "segment_ql"} & set(audience)
+    assert RECORDED["/api/segment/vip_customers"] <= set(audience)

@@ -29,6 +29,13 @@ RIGHT = [
     [("old_schema_only", True)],
     [("old_schema_only", True), ("old_schema_fields", True)],
     [("sizes_missing", True)],
+    [("audiences_bare", True)],
+    [
+        ("audiences_bare", True),
+        ("old_style_values", True),
+        ("old_schema_only", True),
+        ("system_fields", "absent"),
+    ],
     [("rows_repeated", 3)],
     [("rows_reordered", True)],
     [("splits_ignored", True)],
