@@ -225,7 +225,8 @@ def test_bad_rows_hidden_in_many_are_all_named_by_one_export(box):
     assert {line["record"]["channels.email.address"] for line in lines} == lost
     assert {line["reason"] for line in lines} == {"rejected by Cordial"}
     assert (len(exports(box)), reads(box)) == (1, [])
-    assert len(box.requests) < 200
+    # How often jobs are looked at goes by the time that they take.
+    assert len([call for call in box.requests if not call.path.startswith("/v2/jobs")]) < 40
     assert exports_left(box) == []
     assert not any(address in result.log for address in lost)
 
