@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lytics_to_cordial.errors import TransientError, UserError
-from lytics_to_cordial.limits import too_many
+from lytics_to_cordial.limits import FEW, too_many
 
 CAPPED_TOTAL = 10_000
 """A search index may count no further (not known of Lytics')."""
@@ -27,7 +27,7 @@ def check_exits(
     if not too_many(exits, members, max_exit_percent, is_grave=leaves_nobody):
         return
     who, why = f"{exits} of {members}", f"more than max_exit_percent ({max_exit_percent:g} %) allows"
-    if leaves_nobody:
+    if leaves_nobody and exits <= FEW:
         who, why = f"All {exits}", "which max_exit_percent allows at 100 alone"
     raise UserError(
         f"{who} members of audience {audience!r} would leave at once, {why}, so no exit of it was sent: if they are right, run once with "
@@ -89,7 +89,7 @@ def check_identified(audience: str, profiles: int, identifier: str, max_exit_per
     Raises:
         UserError: If nobody said that it is.
     """
-    if too_many(profiles, profiles, max_exit_percent, is_grave=True):
+    if too_many(profiles, profiles, max_exit_percent):
         raise UserError(
             f"None of the {profiles} profiles of audience {audience!r} has {identifier}, so nobody of it was sent: correct identifier_field, "
             "or take it out of audiences; if they all lost it, run once with TAP_LYTICS_AUDIENCE_MAX_EXIT_PERCENT=100."

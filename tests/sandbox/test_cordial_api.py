@@ -454,3 +454,20 @@ def test_calls_are_remembered_in_order(box):
     assert (second.body, second.status) == ({"name": "Sellers"}, 200)
     box.clear_requests()
     assert box.requests == []
+
+
+def test_a_contact_may_be_read_with_values_in_another_form_than_they_came_in(box):
+    held = {
+        "interests": ["tea", "books"],
+        "last_visit": "2026-01-02T03:04:05.678901Z",
+        "lifetime_value": "12.5",
+        "first_name": "Ada",
+    }
+    box.account.put_contact("ada@example.com", held, "none")
+    box.fault("contact_values")
+    assert cordial(box, "GET", "/contacts/email:ada@example.com").json()["attributes"] == {
+        "interests": "tea,books",
+        "last_visit": "2026-01-02T03:04:05.678Z",
+        "lifetime_value": "12.5",
+        "first_name": "Ada",
+    }

@@ -635,7 +635,7 @@ def test_counters_are_missing_or_short_or_text(box):
     box.fault("counters_missing")
     job = imported(box, PEOPLE)
     assert "result" not in job
-    assert job["totalItems"] == 0
+    assert "totalItems" not in job
     box.clear_faults()
     box.fault("counters_short", 1)
     job = imported(box, PEOPLE)

@@ -411,3 +411,12 @@ def test_audiences_may_say_no_more_than_recorded_ones(box):
     audience = lytics(box, "/api/segment/vip_customers").json()["data"]
     assert not {"kind", "description", "invalid", "segment_ql"} & set(audience)
     assert RECORDED["/api/segment/vip_customers"] <= set(audience)
+
+
+def test_a_filter_with_some_value_may_be_refused_in_words_that_repeat_it(box):
+    box.fault("filter_refused", "refused")
+    good = lytics(box, "/api/segment/scan", 'FILTER AND (email IN ("a@example.com")) FROM user')
+    assert good.status_code == 200, good.text
+    bad = lytics(box, "/api/segment/scan", 'FILTER AND (email IN ("refused@example.com")) FROM user')
+    assert bad.status_code == 400
+    assert "near: refused@example.com" in bad.text

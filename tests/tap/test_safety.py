@@ -252,7 +252,7 @@ def test_fields_are_asked_for_only_if_they_are_selected(box):
     assert set(query["fields"].split(",")) == {"_id", "_split", "email", "city"}
 
 
-@pytest.mark.parametrize(("profiles", "is_refused"), [(3, False), (4, True), (30, True)])
+@pytest.mark.parametrize(("profiles", "is_refused"), [(10, False), (11, True), (30, True)])
 def test_an_audience_of_which_nobody_has_the_identifier_is_not_green_unasked(make_box, profiles, is_refused):
     box = make_box([AudienceSpec("VIP Customers", 0)])
     for _ in range(profiles):
