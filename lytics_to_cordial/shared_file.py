@@ -149,6 +149,11 @@ def _create(files: t.Any, path: str, content: bytes) -> bool:
     try:
         with file:
             file.write(content)
+        # Another run may have moved it away by now, and that is no failure.
+        with contextlib.suppress(FileNotFoundError):
+            arrived = files.cat_file(path)
+            if arrived != content and content.startswith(arrived):
+                raise OSError(f"{len(arrived)} of {len(content)} bytes arrived")
     except Exception:
         with contextlib.suppress(Exception):
             files.rm_file(path)

@@ -6,7 +6,7 @@ from lytics_to_cordial.errors import TransientError
 from target_cordial.settings import Settings
 from target_cordial.storage import sftp
 from target_cordial.storage.storage import Storage
-from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, run, started, state
+from tests.target.running import AUDIENCE_SCHEMA, LIST, enter, import_calls, run, started, state
 from tests.target.servers import USERNAME, new_key, public_line, sftp_server
 
 BEFORE = {"at": 0}
@@ -328,3 +328,12 @@ def test_no_secret_of_the_storage_is_in_a_log_even_at_debug_level(box):
     assert box.storage_password not in result.log
     assert box.api_key not in result.log
     assert "ada@example.com" not in result.log
+
+
+def test_a_lease_of_which_half_is_missing_is_no_lease_and_not_waited_for(box):
+    box.fault("storage_short", path="lease.json")
+    result = run(box.target_config(), MESSAGES)
+    assert result.code == 1
+    assert "lease.json" in result.message
+    assert result.states == []
+    assert import_calls(box) == []
