@@ -90,6 +90,7 @@ runs = st.tuples(
             "stall",
             "read ahead",
             "deliver late",
+            "zombie",
             "other settings",
             "fault",
             "snapshot",
@@ -141,10 +142,13 @@ class Worker:
 
     @property
     def lists(self) -> list[int]:
-        """The ids of the lists that the state names."""
-        entry = ((self.states[-1] or {}).get("bookmarks") or {}).get(STREAM, {}).get("target_cordial") or {}
-        places = json.loads(entry.get("lists", "{}"))
-        return [known["id"] for names in places.values() for known in names.values()]
+        """The ids of the lists that the state names; of one that names none, those of the one before."""
+        for state in reversed(self.states):
+            entry = ((state or {}).get("bookmarks") or {}).get(STREAM, {}).get("target_cordial") or {}
+            places = json.loads(entry.get("lists", "{}"))
+            if places:
+                return [known["id"] for names in places.values() for known in names.values()]
+        return []
 
     @property
     def members(self) -> set[str]:
@@ -185,9 +189,10 @@ class Worker:
             return
         missing, extra = self.members - self.on_list(), self.on_list() - self.members - self.unsure_of
         is_told = MISSING.search(ended.log) is not None or "Cordial rejected" in ended.log
-        if extra:
+        if extra and "more than members" not in ended.log:
             raise self.wrong(f"green, and there are more: {extra}", ended)
-        if missing and not is_told:
+        is_most = len(missing) > 3 and 2 * len(missing) > len(self.members)
+        if is_most or (missing and not is_told):
             raise self.wrong(f"green, and some are missing: {missing}", ended)
 
     def clean(self) -> None:
@@ -203,7 +208,8 @@ class Worker:
             told = ended.error or self.lacking(ended)
             if not told:
                 break
-            if not self.excuses and "take turns" not in told:
+            # A limit asks a person whatever happened, and a state that was lost cannot tell which exits were acknowledged.
+            if not (self.excuses or "take turns" in told or "_PERCENT=100" in told):
                 raise self.wrong(f"no cure should be needed: {told}", ended)
             earlier = tap if "the tap's own override" in told else {}
             tap, target, state = self.cured(told)
@@ -289,7 +295,8 @@ class Outside:
     def forget(self, what: str) -> None:
         """No ledger knows any more who is on the list, nor does a number tell that what was read from it is old."""
         self.excuse(what)
-        self.worker.unsure_of |= self.worker.on_list()
+        for list_id in self.box.account.lists():
+            self.worker.unsure_of |= self.box.list_members(str(list_id))
         self.worker.read_ahead.clear()
 
     def known(self) -> int | None:
@@ -418,6 +425,15 @@ class Acts:
         """A file of messages that somebody kept is delivered, and its state thrown away."""
         if self.worker.read_ahead:
             run(self.config(), self.worker.read_ahead.pop(number % len(self.worker.read_ahead)))
+
+    def zombie(self, _: int) -> None:
+        """A worker reads of somebody who enters, who leaves before another runs whole; then the first one delivers."""
+        newest = self.box.world.enter(self.worker.audience)
+        messages, _ = self.worker.read(self.worker.states[-1])
+        self.worker.judge(self.worker.run())
+        self.box.world.leave(self.worker.audience, newest)
+        self.worker.judge(self.worker.run())
+        run(self.config(), messages)
 
     def other_settings(self, number: int) -> None:
         self.worker.run(**OTHERS[number % len(OTHERS)])
