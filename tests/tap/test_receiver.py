@@ -22,6 +22,7 @@ import pytest
 import requests
 import uvicorn
 
+from lytics_to_cordial.file_errors import FolderError
 from lytics_to_cordial.files import Folder
 from tap_lytics_audience.triggers.events import TriggerFiles
 from tap_lytics_audience.triggers.receiver import posts, service
@@ -189,16 +190,17 @@ def test_a_storage_that_fails_is_a_503_and_the_post_is_taken_later(receiver, tmp
     folder = tmp_path / "landed"
     folder.rmdir()
     folder.write_text("in the way")
-    answer = receiver.post(message(CANARY))
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) > 0
+    for _ in range(3):
+        answer = receiver.post(message(CANARY))
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
     assert requests.get(f"{receiver.base}/health", timeout=30).json() == {"status": "ok", "storage": "failed"}
     folder.unlink()
     assert receiver.post(message(CANARY)).status_code == 200
     assert requests.get(f"{receiver.base}/health", timeout=30).json() == {"status": "ok", "storage": "ok"}
     assert people(folder) == [CANARY]
     receiver.end()
-    assert "triggers folder" in receiver.log
+    assert receiver.log.count("is not a folder") == 1, receiver.log
     assert CANARY not in receiver.log
 
 
@@ -241,6 +243,36 @@ def test_posts_that_find_no_room_beside_others_are_a_503(small_receiver, tmp_pat
     assert people(tmp_path / "landed") == ["slow@example.com"]
     assert metrics(small_receiver)["lytics_trigger_held_bytes"] == 0
     assert post(small_receiver, json.dumps(message("small@example.com"))).status_code == 200
+
+
+def test_a_storage_that_fails_is_told_once_a_minute_whatever_file_it_is_about(
+    small_receiver, monkeypatch, caplog
+):
+    def put(_, name, __):
+        raise FolderError(f"Could not write {name}.")
+
+    monkeypatch.setattr(Folder, "put", put)
+    for _ in range(3):
+        assert post(small_receiver, json.dumps(message(CANARY))).status_code == 503
+    assert caplog.text.count("Could not write") == 1
+
+
+def test_a_post_that_does_not_end_is_a_408(small_receiver, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "POST_SECONDS", 0.3)
+    go_on = threading.Event()
+
+    def slow():
+        yield b"["
+        go_on.wait(60)
+        yield b"]"
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, small_receiver, slow())
+        wait_until(lambda: metrics(small_receiver).get('lytics_trigger_posts_total{status="408"}'))
+        go_on.set()
+        assert answer.result(60).status_code == 408
+    assert list(tmp_path.iterdir()) == []
+    assert metrics(small_receiver)["lytics_trigger_held_bytes"] == 0
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

@@ -74,7 +74,7 @@ def messages_in(body: bytes, take: Callable[[int], None]) -> list[bytes]:
         items = _decode_items(content) if content.startswith(b"[") else [content]
         if not content.startswith((b"[", b"{")):
             raise NoMessagesError
-        return [msgspec.json.format(bytes(item), indent=-1) for item in items]
+        return [msgspec.json.format(item, indent=-1) for item in items]
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise NoMessagesError from error
 
