@@ -68,7 +68,7 @@ class Members:
         return self._delivery.rejects.count
 
     def add_empty_lists(self, snapshot: Snapshot, lists: Lists | None) -> None:
-        """Add the lists of which no record came.
+        """Add the lists of which no record came that can be sent.
 
         Raises:
             NotWholeError: If it is not known which these are.
@@ -76,6 +76,8 @@ class Members:
         if lists is None:
             self.add_list(None)
             return
+        for target_list in lists.named:
+            self.add_list(target_list)
         for audience_id, audience in snapshot.items():
             if not audience.get("members"):
                 self._add_named(

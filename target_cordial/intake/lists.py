@@ -100,6 +100,11 @@ class Lists:
             lists += [target_list] * len(numbers)
         return lists
 
+    @property
+    def named(self) -> list[ContactList]:
+        """The lists that records named, also such as cannot be sent."""
+        return list(dict.fromkeys(self._lists.values()))
+
     def measure(self, pause: float) -> dict[str, Sizes]:
         """Wait so many seconds, then note and give the size of each list after the run.
 
@@ -226,7 +231,8 @@ class Lists:
     def _claim(self, key: int | str, audience: str, name: str) -> None:
         """See that no other audience goes to a list, given by its id or its name."""
         owner = self._owners.setdefault(key, audience)
-        if owner != audience and not self.is_shareable:
+        # A list that no record names is nobody's.
+        if audience and owner != audience and not self.is_shareable:
             raise UserError(
                 f"The audiences {owner} and {audience} both go to list {name!r}, and leaving one would remove members of the "
                 "other: put {audience_name} or {audience_id} in list_name, or give each audience a pipeline of its own."

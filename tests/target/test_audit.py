@@ -143,6 +143,31 @@ def test_the_last_of_several_records_of_a_member_counts(box):
     assert audit(box, {}, messages).verdicts == {LIST: "equal"}
 
 
+@pytest.mark.parametrize("list_name", ["Lytics_{audience_name}", LIST, "by id"])
+@pytest.mark.parametrize("mode", ["audit", "mirror"])
+def test_a_list_of_whose_members_none_can_be_sent_is_compared_too(filled, list_name, mode):
+    if list_name == "by id":
+        list_name = str(filled.account.list_id(LIST))
+    settings = {"list_name": list_name, "mode": mode, "max_reject_percent": 100, "max_removal_percent": 100}
+    found = audit(filled, {"nobody": {}, "a@example..com": {}}, **settings)
+    assert "both go to list" not in found.log
+    if mode == "audit":
+        assert found.code == 2
+        assert {kind for kind, _, _ in found.kinds} == {"extra"}
+        assert len(found.differences) == len(PEOPLE)
+    else:
+        assert found.code == 0, found.log
+        assert filled.list_members(LIST) == set()
+
+
+def test_beside_another_audience_a_list_of_whose_members_none_can_be_sent_is_compared_too(filled):
+    fill(filled, {EVE: {}}, "Lapsed")
+    members = [*records(PEOPLE), *records({"nobody": {}}, "Lapsed")]
+    found = audit(filled, {}, [AUDIENCE_SCHEMA, *members, *ended({VIP: len(PEOPLE), "Lapsed": 1})])
+    assert found.code == 2
+    assert found.kinds == {("extra", EVE, "")}
+
+
 def test_a_rejected_record_is_neither_missing_nor_extra(filled):
     people = {**PEOPLE, EVE: {"birthday": "no date"}}
     found = audit(filled, people, max_reject_percent=100, invalid_values="reject")
